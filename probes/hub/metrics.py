@@ -1,0 +1,89 @@
+"""How well the far end at a main bridge feels: a hub too busy to measure must say so itself."""
+
+from __future__ import annotations
+
+from probes.metric import Direction, FailureCode, Limits, Meaning, Metric, Remedy, Text, Unit
+
+PROBE = "hub"
+STALE_AFTER_S = 30
+OWN = "our own judgement, to be tuned on site"
+
+
+def one(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
+    """One metric of this probe."""
+    return Metric(PROBE, name, unit, label, meaning, STALE_AFTER_S, **more)  # type: ignore[arg-type]
+
+
+METRICS: list[Metric] = [
+    one(
+        "sessions",
+        Unit.COUNT,
+        Text("Phiên đo đang mở", "Open sessions"),
+        Text("Số thiết bị đang đo đường truyền tới đây.", "Devices measuring the line to this hub."),
+    ),
+    one(
+        "calls",
+        Unit.COUNT,
+        Text("Cuộc gọi thử đang chạy", "Test calls running"),
+        Text("Số cuộc gọi thử đang được trả lời.", "Test calls being answered."),
+    ),
+    one(
+        "busy_refusals",
+        Unit.COUNT,
+        Text("Cuộc gọi phải hẹn lại", "Calls put off"),
+        Text("Số lần báo bận trong lần đo này.", "Calls told to come back in this run."),
+    ),
+    one(
+        "loop_lag_p99_ms",
+        Unit.MS,
+        Text("Độ chậm của máy chủ đo", "Loop lag"),
+        Text("99 % lần chờ ngắn hơn mức này.", "99 % of the waits are shorter than this."),
+        direction=Direction.LOWER,
+        limits=Limits.at_most(20, 100),
+        remedy=Remedy.DEVICE,
+        source="A frame lasts 33 ms; " + OWN,
+    ),
+    one(
+        "drops_packets",
+        Unit.PACKETS,
+        Text("Gói máy chủ đo tự bỏ", "Packets dropped by the hub's own socket"),
+        Text("Máy quá bận để đọc; không phải mất gói trên đường truyền.", "Too busy to read; not loss on the line."),
+        direction=Direction.LOWER,
+        limits=Limits.at_most(0, 100, 0),
+        remedy=Remedy.DEVICE,
+        source=OWN,
+    ),
+    one(
+        "answered_packets",
+        Unit.PACKETS,
+        Text("Gói đã trả lời", "Packets answered"),
+        Text("Trong lần đo này.", "In this run."),
+    ),
+    one(
+        "refused_packets",
+        Unit.PACKETS,
+        Text("Gói đã từ chối", "Packets refused"),
+        Text(
+            "Nguồn lạ, sai chữ ký, quá nhịp hoặc sai khuôn dạng.",
+            "Strange source, bad signature, too fast or malformed.",
+        ),
+    ),
+    one(
+        "session_silent",
+        Unit.YES_NO,
+        Text("Phiên đo im lặng", "The session is silent"),
+        Text(
+            "Không còn gói nào của điểm cầu này tới trong 3 giây; nói ngay, kèm mã điểm cầu.",
+            "No packet of this site for 3 s; said at once, with the site's id.",
+        ),
+    ),
+]
+
+FAILURES: list[FailureCode] = [
+    FailureCode(
+        PROBE,
+        "cannot_listen",
+        Meaning.NOT_MEASURED,
+        Text("Máy chủ đo không mở được cổng", "The hub cannot open its port"),
+    ),
+]
