@@ -65,7 +65,7 @@ METRICS: list[Metric] = [
         Text("Gói đã từ chối", "Packets refused"),
         Text(
             "Nguồn lạ, sai chữ ký, quá nhịp hoặc sai khuôn dạng.",
-            "Strange source, bad signature, too fast or malformed.",
+            "Strange, badly signed, too fast or malformed.",
         ),
     ),
     one(

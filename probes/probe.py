@@ -1,0 +1,52 @@
+"""What a probe is to the rest of the house: something that runs, and whose every run becomes a report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from probes.clock import Clock, wall_ms
+from probes.config import SiteConfig
+from probes.report import MAX_TEXT_CHARS, Failure, Report
+
+Emit = Callable[[Report], None]
+"""Takes a finished report, at once and without blocking; the spool gives it its identity."""
+
+Measure = Callable[[], Awaitable[Report]]
+"""One run: returns its report or raises `ProbeFailure`."""
+
+
+class ProbeFailure(Exception):
+    """The run could not measure: `code` is declared beside the probe's metrics, the sentence is for people."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.failure = Failure(code, sentence[:MAX_TEXT_CHARS])
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a runner of the agent is handed."""
+
+    config: SiteConfig
+    clock: Clock
+    emit: Emit
+
+
+Runner = Callable[[Context], Awaitable[None]]
+"""A light probe that lives inside the agent and emits reports until it is cancelled."""
+
+
+async def run_once(probe: str, measure: Measure, clock: Clock, limit_s: float, target: str | None = None) -> Report:
+    """Run `measure` within `limit_s` seconds; a failed run is still a report."""
+    at, start = wall_ms(clock), clock.monotonic_ns()
+    try:
+        async with asyncio.timeout(limit_s):
+            return await measure()
+    except ProbeFailure as error:
+        failure = error.failure
+    except TimeoutError:
+        failure = Failure("time_limit", f"The {probe} run was not done after {limit_s:g} s.")
+    took_ms = (clock.monotonic_ns() - start) // 1_000_000
+    return Report(probe, at, took_ms, target=target, failure=failure)
