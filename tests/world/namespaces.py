@@ -157,13 +157,16 @@ def chain(count: int) -> Iterator[Chain]:
 
 
 def _segment(left: Namespace, right: Namespace, index: int) -> None:
-    call(*f"ip link add name right0 netns {left.name} type veth peer name left0 netns {right.name}".split())
-    for space, device, host in ((left, "right0", 1), (right, "left0", 2)):
+    """Permanent neighbours: nobody waits a second for the first neighbour discovery."""
+    macs = [f"02:dc:78:00:{index:02x}:0{host}" for host in (1, 2)]
+    near = f"name right0 address {macs[0]} netns {left.name}"
+    call("ip", "link", "add", *f"{near} type veth peer name left0 address {macs[1]} netns {right.name}".split())
+    for space, device, host, other in ((left, "right0", 1, 2), (right, "left0", 2, 1)):
         space.ip(f"addr add 10.78.{index}.{host}/24 dev {device}")
-        space.ip(f"link set dev {device} addrgenmode none")  # its own link-local address stays tentative for a second
-        space.ip(f"addr add fe80::{index + 1:x}:{host}/64 dev {device} nodad")
         space.ip(f"addr add fd78:{index:x}::{host}/64 dev {device} nodad")
-        space.ip(f"link set {device} up")
+        space.ip(f"link set dev {device} up")
+        for address in (f"10.78.{index}.{other}", f"fd78:{index:x}::{other}"):
+            space.ip(f"neigh replace {address} lladdr {macs[other - 1]} dev {device} nud permanent")
 
 
 def _routes(space: Namespace, index: int, count: int) -> None:
