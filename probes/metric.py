@@ -137,6 +137,23 @@ class Judging(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """The counts, by metric name, that make a share over 60 s: `events` of `of`, in `runs` runs."""
+
+    events: str
+    of: str
+    runs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Limits on reading ÷ own median, and how far above that median a reading must be to matter at all."""
+
+    ratio: Limits
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """When a new verdict is believed: `raise_of` bad among the last `raise_in`, `clear_after` better in a row."""
 
@@ -168,6 +185,8 @@ class Metric:
     by_class: Mapping[str, Limits] = field(default_factory=dict)
     """Limits of a site class (`radio`, `satellite`, `island`) where they differ."""
     judging: Judging = Judging.LATEST
+    pool: Pool | None = None
+    baseline: Baseline | None = None
     hold: Hold = SAMPLED
     mark: Mark = Mark.NONE
     computed: Side = Side.PROBE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from probes.metric import (
+    Baseline,
     Direction,
     FailureCode,
     Judging,
@@ -10,6 +13,7 @@ from probes.metric import (
     Mark,
     Meaning,
     Metric,
+    Pool,
     Remedy,
     Text,
     Unit,
@@ -34,13 +38,25 @@ UP = Text("chiều gửi về trung tâm", "sending to the centre")
 DOWN = Text("chiều nhận từ trung tâm", "receiving from the centre")
 DIRECTIONS = {"up": UP, "down": DOWN}
 
+# What goes up is what was sent; what goes down is what the hub sent back.
+LOSS_POOLS = {
+    "up": Pool("lost_up_packets", "sent_packets", "loss_runs_up_count"),
+    "down": Pool("lost_down_packets", "reflected_packets", "loss_runs_down_count"),
+}
+REORDER_POOLS = {
+    "up": Pool("reordered_up_packets", "reflected_packets"),
+    "down": Pool("reordered_down_packets", "received_packets"),
+}
+
 
 def one(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
     """One metric of this probe."""
     return Metric(PROBE, name, unit, label, meaning, STALE_AFTER_S, **more)  # type: ignore[arg-type]
 
 
-def both(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> list[Metric]:
+def both(
+    name: str, unit: Unit, label: Text, meaning: Text, pools: Mapping[str, Pool] | None = None, **more: object
+) -> list[Metric]:
     """The same metric for up (site → hub) and down (hub → site); `{}` in the name is the direction."""
     return [
         one(
@@ -48,6 +64,7 @@ def both(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> l
             unit,
             Text(f"{label.vi}, {words.vi}", f"{label.en}, {words.en}"),
             meaning,
+            pool=pools[direction] if pools else None,
             **more,
         )
         for direction, words in DIRECTIONS.items()
@@ -60,6 +77,18 @@ METRICS: list[Metric] = [
         Unit.PACKETS,
         Text("Gói đã gửi", "Packets sent"),
         Text("Số gói đo đã gửi trong lần đo này.", "Test packets sent in this run."),
+    ),
+    one(
+        "reflected_packets",
+        Unit.PACKETS,
+        Text("Gói tới điểm cầu chính", "Packets that reached the hub"),
+        Text("Không tính bản sao; có khi thiết bị phản hồi đếm theo phiên.", "Copies left out; where the hub counts."),
+    ),
+    one(
+        "received_packets",
+        Unit.PACKETS,
+        Text("Gói trở về", "Packets that came back"),
+        Text("Không tính bản sao.", "Copies left out."),
     ),
     one(
         "rate_pps",
@@ -105,6 +134,7 @@ METRICS: list[Metric] = [
         direction=Direction.LOWER,
         limits=Limits.at_most(0.01, 0.03),
         judging=Judging.LOSS_60S,
+        pools=LOSS_POOLS,
         mark=Mark.LINE,
         advice=CALL_CARRIER,
         remedy=Remedy.CARRIER,
@@ -121,6 +151,7 @@ METRICS: list[Metric] = [
         direction=Direction.LOWER,
         limits=Limits.at_most(0.01, 0.03),
         judging=Judging.LOSS_60S,
+        pool=Pool("lost_round_packets", "sent_packets"),
         mark=Mark.LINE,
         advice=CALL_CARRIER,
         remedy=Remedy.CARRIER,
@@ -205,6 +236,7 @@ METRICS: list[Metric] = [
         direction=Direction.LOWER,
         limits=Limits.at_most(0.0005, 0.01),
         judging=Judging.LOSS_60S,
+        pools=REORDER_POOLS,
         mark=Mark.LINE,
         advice=CALL_CARRIER,
         remedy=Remedy.CARRIER,
@@ -228,6 +260,7 @@ METRICS: list[Metric] = [
         limits=Limits.at_most(100, 300),
         by_class={"satellite": Limits.at_most(700, 900), "island": Limits.at_most(150, 350)},
         judging=Judging.BASELINE_7D,
+        baseline=Baseline(Limits.at_most(2, 3), floor=10),
         mark=Mark.LINE,
         advice=LOOK_FOR_LOAD,
         remedy=Remedy.CARRIER,
