@@ -18,7 +18,9 @@ def wilson(events: float, n: float) -> tuple[float, float]:
     middle = p + z2 / (2 * n)
     half = Z_95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     scale = 1 + z2 / n
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    low = (middle - half) / scale if events > 0 else 0.0
+    high = (middle + half) / scale if events < n else 1.0
+    return max(0.0, low), min(1.0, high)
 
 
 def variance_factor(events: int, n: int, runs: int) -> float:
