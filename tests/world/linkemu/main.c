@@ -1,7 +1,7 @@
 /* linkemu: carries frames between two veths as a given link would, and writes down what it did to each.
  *
  *   linkemu offloads DEVICE...                             switch off offloads (run inside the namespace of the device)
- *   linkemu run DEVICE_A DEVICE_B LOG MATCH SEED           MATCH: any, udp, or a UDP port
+ *   linkemu run DEVICE_A DEVICE_B LOG MATCH SEED           MATCH: any, datagram (UDP, ICMP), udp, or a UDP port
  *
  * `run` says "ready" and then obeys lines on stdin, answering each with "ok ..." or "error ...":
  *   set WORD...          change settings now            (see way.h; prefix ab. or ba. for one direction)
@@ -61,7 +61,8 @@ static struct change changes[MAX_CHANGES];
 static size_t changes_len;
 static int64_t origin_ns;
 static unsigned dropped, refused, unstamped;
-static int match_protocol, match_port;
+static enum { ANY, DATAGRAM, UDP } match_kind;
+static int match_port;
 static FILE *log_file;
 
 /* -- parcels wait in a heap, earliest first; equal times keep the order of arrival -- */
@@ -116,7 +117,8 @@ static void write_row(struct row row, enum verdict verdict) {
 
 static bool matches(const struct view *view) {
     if (view->control || !view->version) return false;
-    if (match_protocol && view->protocol != match_protocol) return false;
+    bool icmp = view->protocol == IPPROTO_ICMP || view->protocol == IPPROTO_ICMPV6;
+    if (match_kind != ANY && view->protocol != IPPROTO_UDP && !(match_kind == DATAGRAM && icmp)) return false;
     return !match_port || view->sport == match_port || view->dport == match_port;
 }
 
@@ -342,11 +344,10 @@ static void be_prompt(void) {
 }
 
 static void choose_match(const char *match) {
-    if (!strcmp(match, "any")) return;
-    match_protocol = IPPROTO_UDP;
-    if (!strcmp(match, "udp")) return;
+    match_kind = !strcmp(match, "any") ? ANY : !strcmp(match, "datagram") ? DATAGRAM : UDP;
+    if (match_kind != UDP || !strcmp(match, "udp")) return;
     match_port = atoi(match);
-    if (match_port < 1 || match_port > 65535) errx(2, "match is any, udp or a UDP port, not %s", match);
+    if (match_port < 1 || match_port > 65535) errx(2, "match is any, datagram, udp or a UDP port, not %s", match);
 }
 
 int main(int argc, char **argv) {
