@@ -1,0 +1,65 @@
+"""The pages people look at: two plain files, the modules and words they are made of, and what a browser may load.
+
+Everything comes from this origin and nothing is made on the way: no templates, no build step, no inline script.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+WORDS = HERE / "words"
+
+HEADERS = {
+    # W3C Content Security Policy 3: only this origin, no inline script or style, framed by nobody.
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+FRESH = "no-cache"
+"""Kept, but asked for again each time (RFC 9111 section 5.2.2.4): a page never runs with last week's modules."""
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+class _Files(StaticFiles):
+    """Files of one folder, with the headers of a page."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(HEADERS)
+        response.headers["Cache-Control"] = FOR_EVER if path.endswith(".woff2") else FRESH
+        return response
+
+
+def add_pages(app: FastAPI) -> None:
+    """`/`, `/site/{id}` and everything they load."""
+    app.mount("/static", _Files(directory=STATIC), name="static")
+    app.mount("/words", _Files(directory=WORDS), name="words")
+    app.add_api_route("/", _wall, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/site/{site}", _site, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/favicon.ico", _icon, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _page(name: str) -> FileResponse:
+    return FileResponse(STATIC / name, headers={**HEADERS, "Cache-Control": FRESH})
+
+
+async def _wall(request: Request) -> FileResponse:
+    return _page("wall.html")
+
+
+async def _site(request: Request, site: str) -> FileResponse:
+    """The same page for every site: whether the id exists is for the API to say."""
+    return _page("site.html")
+
+
+async def _icon(request: Request) -> FileResponse:
+    return _page("icon.svg")
