@@ -144,8 +144,9 @@ class Link:
     """The emulated link between namespaces `a` and `b`; a context manager.
 
     `both` is the way in each direction where `ab` or `ba` is not given. `match` chooses the packets that meet the dice
-    and the log: `any` (all IP but neighbour discovery and the like), `datagram` (UDP and ICMP), `udp`, or a UDP port. The fate of the n-th such
-    packet of a direction depends on `seed`, direction, n and the settings alone; only queue drops depend on timing.
+    and the log: `any` (all IP but neighbour discovery and the like), `datagram` (UDP and ICMP), `udp`, or a UDP port.
+    The fate of the n-th such packet of a direction depends on `seed`, direction, n and the settings alone; only queue
+    drops depend on timing.
     """
 
     def __init__(
