@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from probes.metric import (
+    AT_ONCE,
     Direction,
     FailureCode,
     Judging,
@@ -32,6 +33,22 @@ def one(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Me
 
 
 METRICS: list[Metric] = [
+    one(
+        "gateway_up",
+        Unit.YES_NO,
+        Text("Bộ định tuyến trong phòng hoạt động", "The room's router is there"),
+        Text(
+            "Trả lời gói thử, hoặc còn trong bảng ARP khi nó không trả lời gói thử.",
+            "It answers test packets or, where it never does, is found by ARP.",
+        ),
+        direction=Direction.HIGHER,
+        limits=Limits.at_least(1, 1, 0),
+        hold=AT_ONCE,
+        mark=Mark.LINE,
+        advice=CHECK_CABLE,
+        remedy=Remedy.LOCAL_NETWORK,
+        source="RFC 826, RFC 4861 section 7.3: without its hardware address nothing leaves the room",
+    ),
     one(
         "gateway_rtt_p50_ms",
         Unit.MS,
@@ -111,6 +128,18 @@ METRICS: list[Metric] = [
         advice=Text("Thay dây mạng.", "Replace the network cable."),
         remedy=Remedy.LOCAL_NETWORK,
         source="A healthy cable has none (bit error ratio 1e-10 or better, IEEE 802.3); " + OWN,
+    ),
+    one(
+        "nic_carrier_losses_count",
+        Unit.COUNT,
+        Text("Số lần đứt tín hiệu dây mạng", "Times the cable was lost"),
+        Text("Cổng mạng mất tín hiệu rồi có lại trong lần đo này.", "The port lost its carrier during this run."),
+        direction=Direction.LOWER,
+        limits=Limits.at_most(0, 1, 0),
+        mark=Mark.LINE,
+        advice=CHECK_CABLE,
+        remedy=Remedy.LOCAL_NETWORK,
+        source="A plugged cable never loses its carrier; " + OWN,
     ),
     one(
         "wifi",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from probes.metric import (
+    EACH_RUN,
     Baseline,
     Direction,
     FailureCode,
@@ -23,6 +24,8 @@ PROBE = "link"
 STALE_AFTER_S = 30
 
 TEAMS = "Microsoft Teams network requirements, client to edge: <100 ms, <1 % loss in 15 s, <30 ms jitter"
+DAILY_STALE_AFTER_S = 93_600
+"""Of figures measured once a day, with the path run: a day and two hours."""
 OWN = "our own judgement, to be tuned on site"
 
 CALL_CARRIER = Text(
@@ -49,9 +52,16 @@ REORDER_POOLS = {
 }
 
 
-def one(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
+def one(
+    name: str, unit: Unit, label: Text, meaning: Text, stale_after_s: int = STALE_AFTER_S, **more: object
+) -> Metric:
     """One metric of this probe."""
-    return Metric(PROBE, name, unit, label, meaning, STALE_AFTER_S, **more)  # type: ignore[arg-type]
+    return Metric(PROBE, name, unit, label, meaning, stale_after_s, **more)  # type: ignore[arg-type]
+
+
+def daily(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
+    """One metric of the path run, once a day and on demand: each run is believed."""
+    return one(name, unit, label, meaning, DAILY_STALE_AFTER_S, hold=EACH_RUN, **more)
 
 
 def both(
@@ -400,7 +410,12 @@ METRICS: list[Metric] = [
         "capacity_{}_mbps",
         Unit.MBPS,
         Text("Dung lượng đường truyền", "Line capacity"),
-        Text("Tốc độ nút hẹp nhất, đo bằng chùm gói.", "Rate of the narrowest hop, by packet trains."),
+        Text(
+            "Tốc độ nút hẹp nhất, đo bằng chùm gói; chiều nhận không thấy được phần rộng hơn chiều gửi.",
+            "Rate of the narrowest hop, by packet trains; down, no more is seen than what up lets through.",
+        ),
+        stale_after_s=DAILY_STALE_AFTER_S,
+        hold=EACH_RUN,
         direction=Direction.HIGHER,
         limits=Limits.at_least(4, 2),
         remedy=Remedy.CARRIER,
@@ -411,24 +426,29 @@ METRICS: list[Metric] = [
         Unit.MBPS,
         Text("Băng thông còn trống", "Free bandwidth"),
         Text("Tốc độ mà từ đó độ trễ bắt đầu tăng.", "The rate from which delay begins to grow."),
+        stale_after_s=DAILY_STALE_AFTER_S,
+        hold=EACH_RUN,
     ),
-    one(
+    daily(
         "capacity_spent_bytes",
         Unit.BYTES,
         Text("Dữ liệu dùng để đo dung lượng", "Bytes spent on the capacity test"),
-        Text("Tổng số byte đã gửi cho phép đo này.", "All bytes sent for that test."),
+        Text("Tổng số byte IP cả hai chiều của phép đo này.", "All IP bytes of that test, both directions."),
     ),
-    one(
+    daily(
         "path_mtu_bytes",
         Unit.BYTES,
         Text("MTU của đường truyền", "Path MTU"),
-        Text("Gói IP lớn nhất đi lọt.", "The largest IP packet that passes."),
+        Text(
+            "Gói IP lớn nhất đi lọt nguyên vẹn cả hai chiều (tìm tới 1.500).",
+            "The largest IP packet that passes whole both ways (searched up to 1,500).",
+        ),
         direction=Direction.HIGHER,
         limits=Limits.at_least(1400, 1280),
         remedy=Remedy.CARRIER,
         source="WebRTC sends up to 1,200 bytes of payload; 1,280 is the least of IPv6 (RFC 8200 section 5)",
     ),
-    one(
+    daily(
         "path_mtu_icmp_bytes",
         Unit.BYTES,
         Text("MTU theo ICMP", "Path MTU told by ICMP"),
@@ -437,11 +457,34 @@ METRICS: list[Metric] = [
             "Larger than the measured one: ICMP is filtered (a black hole).",
         ),
     ),
-    one(
+    daily(
+        "path_mtu_black_hole",
+        Unit.YES_NO,
+        Text("Hố đen MTU", "MTU black hole"),
+        Text(
+            "Gói lớn mất mà không có thông báo: trang web và cuộc gọi treo nửa chừng.",
+            "Large packets vanish without a word: pages and calls hang half-way.",
+        ),
+        direction=Direction.LOWER,
+        limits=Limits.at_most(0, 0, 0),
+        remedy=Remedy.CARRIER,
+        advice=Text(
+            "Báo nhà mạng: đường truyền chặn ICMP 'cần phân mảnh' (RFC 1191); tạm đặt MTU thiết bị bằng mức đo được.",
+            "Tell the carrier: ICMP 'fragmentation needed' (RFC 1191) is blocked; set the device's MTU as measured.",
+        ),
+        source="RFC 8899 section 1.1: classic discovery fails where ICMP is filtered",
+    ),
+    daily(
         "path_hops_count",
         Unit.COUNT,
         Text("Số chặng", "Hops"),
         Text("Số bộ định tuyến trên đường tới điểm cầu chính.", "Routers on the way to the main bridge."),
+    ),
+    daily(
+        "path_changed",
+        Unit.YES_NO,
+        Text("Đường đi đã đổi", "The path has changed"),
+        Text("Các chặng khác với lần dò đường trước.", "The hops differ from those of the trace before."),
     ),
 ]
 
@@ -493,6 +536,18 @@ FAILURES: list[FailureCode] = [
         Meaning.NOT_MEASURED,
         Text("Thiết bị đo quá bận nên không đo được", "The device was too busy to measure"),
         Mark.LINE,
+    ),
+    FailureCode(
+        PROBE,
+        "path_unmeasured",
+        Meaning.NOT_MEASURED,
+        Text("Chưa đo được dung lượng và MTU", "Capacity and MTU could not be measured"),
+    ),
+    FailureCode(
+        PROBE,
+        "meeting",
+        Meaning.NOT_MEASURED,
+        Text("Không đo dung lượng vì gần giờ họp", "Capacity not measured: a meeting is near"),
     ),
     FailureCode(
         PROBE,
