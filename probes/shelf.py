@@ -107,7 +107,8 @@ class Shelf:
             return False
         self._own(pages + block)
         with self._transaction():
-            self._db.execute("INSERT INTO reserve VALUES (zeroblob(?))", ((block - 8) * (PAGE_BYTES - 4),))
+            pages_of_blob = self._one("PRAGMA freelist_count") + block - 8
+            self._db.execute("INSERT INTO reserve VALUES (zeroblob(?))", (pages_of_blob * (PAGE_BYTES - 4),))
         with self._transaction():
             self._db.execute("DELETE FROM reserve")
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from probes.report import Report
 
@@ -39,3 +42,25 @@ def link_report(at: int = 1_800_000_000_000, target: str = "hp") -> Report:
     """A report as the link probe makes them, with as many figures as it has."""
     values = {f"figure_{index}_ms": 1.25 * index for index in range(40)}
     return Report("link", at, 10_002, target=target, line="main", values=values, labels={"stamps": "kernel"})
+
+
+async def until(condition: Callable[[], object], limit_s: float = 30.0) -> None:
+    """Wait until the condition holds; `limit_s` only keeps a failing test from hanging."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - conditions of any kind, seen from outside
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """The work beside the test, ended with it; an error in it fails the test."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        ended = task.done()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        if ended:
+            task.result()

@@ -88,6 +88,12 @@ def test_sequences_go_on_after_a_restart_even_when_all_was_acknowledged(tmp_path
     assert again.held().reports == 1
 
 
+def test_a_large_group_is_stored_in_one_piece(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path / "spool", max_bytes=64 << 20)
+    assert spool.add_all(every_10_s(3000))[-1].seq == 3000
+    assert spool.held().reports == 3000
+
+
 def test_the_newest_come_first(tmp_path: Path) -> None:
     spool = open_spool(tmp_path / "spool")
     spool.add_all(every_10_s(10))
