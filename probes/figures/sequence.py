@@ -211,7 +211,7 @@ def _with_numbers(sent: Sequence[int], epochs: list[_Epoch], end: int, ledger: L
         )
         if i == 0 or epoch.echoes[0].sseq < end:  # a numbering that begins after the window is the next one's business
             after = _moved_on(within, account.spoken_for)
-        resolved = max(echo.sseq for echo in epoch.echoes)
+        resolved = max(resolved, *(echo.sseq for echo in epoch.echoes))
     tail = [s for s in unanswered if resolved < s < end]
     unknown += tail
     pending = len(tail) + (0 if answered else ledger.pending)

@@ -152,4 +152,4 @@ def test_a_good_line_rates_good_and_a_lossy_or_slow_one_does_not() -> None:
     assert emodel.conversation_mos(5, 0.2, 0.0, 1.0) > 4.3
     assert emodel.conversation_mos(5, 0.2, 0.05, 1.0) < 3.6
     assert emodel.conversation_mos(900, 0.2, 0.0, 1.0) < 3.6
-    assert emodel.conversation_mos(5, 0.2, 1.0, 1.0) == 1.0
+    assert emodel.conversation_mos(5, 0.2, 1.0, 1.0) < 1.01
