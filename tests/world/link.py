@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import subprocess
 import tempfile
@@ -123,7 +122,7 @@ class Counters(NamedTuple):
     unstamped: int
     """Frames whose time out is a user-space stamp."""
     waiting: int
-    """Frames on their way just now."""
+    """Matching packets on their way just now."""
 
 
 def emulator() -> Path:
@@ -133,7 +132,7 @@ def emulator() -> Path:
     program = BUILD / f"linkemu-{digest}"
     if not program.exists():
         BUILD.mkdir(exist_ok=True)
-        fresh = program.with_suffix(f".{os.getpid()}")
+        fresh = program.with_suffix(f".{secrets.token_hex(4)}")
         code = [str(source) for source in sources if source.suffix == ".c"]
         call("gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", str(fresh), *code, "-lm")
         fresh.replace(program)

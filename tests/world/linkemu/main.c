@@ -8,6 +8,7 @@
  *   at SECONDS WORD...   change settings that long after `ready` or the last `reset`
  *   reset SEED           begin anew: packet numbers, burst states, time origin; drops the timed changes not yet made
  *   flush                the log is on disk; answers the counters "dropped=N refused=N unstamped=N waiting=N"
+ *                        (waiting: matching packets that are under way)
  * It ends when stdin closes.
  *
  * Matching packets meet everything. Others (TCP beside a measured UDP stream) meet what is physics (delay, bottleneck,
@@ -57,6 +58,7 @@ static int64_t bottleneck_free_ns[2], last_due_ns[2];
 static struct parcel **heap;
 static size_t heap_len, heap_size;
 static uint64_t orders;
+static size_t waiting;                  /* logged parcels in the heap */
 static struct change changes[MAX_CHANGES];
 static size_t changes_len;
 static int64_t origin_ns;
@@ -142,6 +144,7 @@ static void wait_until(int64_t due_ns, bool logged, bool duplicated, struct row 
                               .row = row, .len = arrival->len};
     memcpy(parcel->frame, arrival->frame, arrival->len);
     heap_push(parcel);
+    waiting += logged;
 }
 
 static void refuse_too_big(int dir, const struct way *way, const struct arrival *arrival, const struct view *view) {
@@ -220,6 +223,7 @@ static void hand_over(struct parcel *parcel, enum verdict verdict) {
 static void release(void) {
     while (heap_len && heap[0]->due_ns <= clock_ns(CLOCK_MONOTONIC)) {
         struct parcel *parcel = heap_pop();
+        waiting -= parcel->logged;
         hand_over(parcel, parcel->row.verdict);
         if (parcel->duplicated) hand_over(parcel, DUPLICATE);
         free(parcel);
@@ -283,7 +287,7 @@ static void obey(char *line) {
     } else if (!strcmp(line, "flush")) {
         fflush(log_file);
         dropped += port_drops(ports[0]) + port_drops(ports[1]);
-        printf("ok dropped=%u refused=%u unstamped=%u waiting=%zu\n", dropped, refused, unstamped, heap_len);
+        printf("ok dropped=%u refused=%u unstamped=%u waiting=%zu\n", dropped, refused, unstamped, waiting);
     } else {
         puts("error the orders are set, at, reset and flush");
     }
