@@ -1,0 +1,121 @@
+"""Server-sent events: each is encoded once for all who listen; a listener that cannot keep up is let go.
+
+Verdicts carry an id and stay in a bounded ring, so that a page which lost its feed asks for what it missed
+(`Last-Event-ID`). Readings do not: the next one is newer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+RING = 4_096
+WAITING = 256
+"""Events a listener may be behind."""
+HEARTBEAT_S = 5.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One open page; `site` is the one it wants every reading of, None for the wall's selection of all."""
+
+    site: str | None
+    waiting: deque[bytes] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+    slow: bool = False
+
+
+class Events:
+    """The one place where events are published and listened to."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+        self._run = secrets.token_hex(4)
+        self._number = 0
+        self._ring: deque[tuple[int, bytes]] = deque(maxlen=RING)
+        self.dropped_listeners = 0
+        self.closed = False
+
+    @property
+    def listening(self) -> int:
+        return len(self._listeners)
+
+    def wants_readings(self, site: str | None) -> bool:
+        return any(listener.site == site for listener in self._listeners)
+
+    def publish(self, name: str, data: Any) -> None:
+        """To everybody, with an id, kept in the ring."""
+        self._number += 1
+        event = b"id: %b.%d\n" % (self._run.encode(), self._number) + _event(name, data)
+        self._ring.append((self._number, event))
+        for listener in list(self._listeners):
+            self._hand(listener, event)
+
+    def publish_readings(self, data: Any, site: str | None) -> None:
+        """To those who listen to `site` (None: to the wall), not kept."""
+        event = _event("reading", data)
+        for listener in [each for each in self._listeners if each.site == site]:
+            self._hand(listener, event)
+
+    def _hand(self, listener: Listener, event: bytes) -> None:
+        if len(listener.waiting) >= WAITING:
+            self._listeners.discard(listener)
+            self.dropped_listeners += 1
+            listener.slow = listener.closed = True
+        else:
+            listener.waiting.append(event)
+        listener.wake.set()
+
+    async def listen(self, hello: dict[str, Any], last_id: str | None, site: str | None) -> AsyncIterator[bytes]:
+        """The bytes of one page's feed, until it leaves, falls behind or the centre stops."""
+        listener = Listener(site)
+        missed = self._since(last_id)
+        self._listeners.add(listener)
+        try:
+            yield b"retry: 2000\n" + _event("hello", {**hello, "resumed": missed is not None}) + b"".join(missed or [])
+            while not listener.closed and not self.closed:
+                try:
+                    await asyncio.wait_for(listener.wake.wait(), HEARTBEAT_S)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                    continue
+                listener.wake.clear()
+                chunk = b"".join(listener.waiting)
+                listener.waiting.clear()
+                if chunk:
+                    yield chunk
+            if listener.slow:
+                yield _event("bye", {"detail": f"This page was {WAITING} events behind and is let go; load it again."})
+        finally:
+            self._listeners.discard(listener)
+
+    def _since(self, last_id: str | None) -> list[bytes] | None:
+        """The events after an id; None when they are no longer all there."""
+        run, _, number = (last_id or "").partition(".")
+        if run != self._run or not number.isdigit() or int(number) > self._number:
+            return None
+        first = self._ring[0][0] if self._ring else self._number + 1
+        if int(number) + 1 < first:
+            return None
+        return [event for each, event in self._ring if each > int(number)]
+
+    def close(self) -> None:
+        """Let every listener go: the centre is stopping."""
+        self.closed = True
+        for listener in self._listeners:
+            listener.closed = True
+            listener.wake.set()
+        self._listeners.clear()
+
+
+def _event(name: str, data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(data))

@@ -1,0 +1,161 @@
+"""The centre's settings: frozen, read from TOML; an error names file, line, key and value."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from probes.metric import Limits, Span
+
+KEY_IN_ERROR = re.compile(r" - at `\$\.?(.*)`$")
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the sentence names file, line, key and value."""
+
+
+class HubAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the devices of the sites find a main bridge's far end."""
+
+    id: str
+    """The id of the bridge's site: `hp`, `hd`."""
+    host: str
+    stamp_port: int = 862
+    call_url: str | None = None
+
+
+class LimitsSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of a metric that differ from its declaration: `[low, high]`, an open end left out as `""`."""
+
+    good: tuple[float | None, float | None]
+    fair: tuple[float | None, float | None]
+    margin: float | None = None
+
+    def limits(self) -> Limits:
+        return Limits(Span(*self.good), Span(*self.fair), self.margin)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is set; a file with nothing in it is a working centre on the loopback."""
+
+    data: str = "data"
+    """Folder of the database; relative to the working directory."""
+    listen: str = "127.0.0.1:8080"
+    public_url: str | None = None
+    """How devices reach the centre; printed with enrolment codes."""
+    ca_file: str | None = None
+    """The certificate authority devices check the centre by; None: plain HTTP (loopback, or behind a proxy)."""
+    hubs: list[HubAddress] = []
+    code_hours: float = 72
+    """How long an enrolment code may be used."""
+    limits: dict[str, dict[str, LimitsSetting]] = {}
+    """By site id, then by full metric name."""
+
+
+def read_settings(file: Path | None) -> Settings:
+    """The settings of a TOML file; those of an empty one without a file.
+
+    Raises:
+        SettingsError: naming file, line, key and value.
+    """
+    if file is None:
+        return Settings()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: cannot be read: {error}.") from error
+    try:
+        table = _open_ends(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: is not TOML: {error}.") from error
+    try:
+        settings = msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_sentence(file, text, table, str(error))) from error
+    _check(file, text, settings)
+    return settings
+
+
+def _open_ends(value: Any) -> Any:
+    """TOML has no null: an open end of a limit is written ""."""
+    if isinstance(value, dict):
+        return {key: _open_ends(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [None if each == "" else _open_ends(each) for each in value]
+    return value
+
+
+def _sentence(file: Path, text: str, table: dict[str, Any], error: str) -> str:
+    found = KEY_IN_ERROR.search(error)
+    unknown = re.search(r"unknown field `([^`]+)`", error)
+    path = found[1] if found else ""
+    key = ".".join(part for part in (path, unknown[1] if unknown else "") if part)
+    reason = KEY_IN_ERROR.sub("", error)
+    value = _at(table, key)
+    shown = "" if value is None else f" = {value!r}"
+    return f"{file}, line {line_of(text, key)}: {key}{shown}: {reason}."
+
+
+def _at(table: Any, key: str) -> Any:
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(table, list) and part.isdigit() and int(part) < len(table):
+            table = table[int(part)]
+        elif isinstance(table, dict):
+            table = table.get(part)
+        else:
+            return None
+    return None if isinstance(table, dict | list) else table
+
+
+def line_of(text: str, key: str) -> int:
+    """The line a dotted key stands on (`hubs[1].host`): its table's header is looked for first; 1 when not found."""
+    parts = re.findall(r"[^.\[\]]+", key)
+    names = [part for part in parts if not part.isdigit()]
+    at = 0
+    lines = text.splitlines()
+    if len(names) > 1 or any(part.isdigit() for part in parts):
+        nth = next((int(part) for part in parts if part.isdigit()), 0)
+        headers = [n for n, line in enumerate(lines) if re.match(rf"\s*\[+\s*\"?{re.escape(names[0])}\b", line)]
+        at = headers[min(nth, len(headers) - 1)] if headers else 0
+    last = names[-1] if names else ""
+    for number, line in enumerate(lines[at:], at + 1):
+        if last and re.match(rf"\s*\"?{re.escape(last)}\"?\s*=", line):
+            return number
+    return at + 1
+
+
+def _check(file: Path, text: str, settings: Settings) -> None:
+    host, port = split_listen(settings.listen)
+    if not host or port is None:
+        raise SettingsError(
+            f"{file}, line {line_of(text, 'listen')}: listen = {settings.listen!r}: write HOST:PORT, "
+            "for instance 127.0.0.1:8080."
+        )
+    ids = [hub.id for hub in settings.hubs]
+    for hub_id in ids:
+        if ids.count(hub_id) > 1:
+            raise SettingsError(f"{file}, line {line_of(text, 'hubs.id')}: hub id = {hub_id!r} stands there twice.")
+    if settings.ca_file is not None and not Path(settings.ca_file).is_file():
+        raise SettingsError(
+            f"{file}, line {line_of(text, 'ca_file')}: ca_file = {settings.ca_file!r}: there is no such file."
+        )
+
+
+def split_listen(listen: str) -> tuple[str, int | None]:
+    """`HOST:PORT` or `[HOST]:PORT` apart; the port is None when it is none."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdigit() and int(port) < 65536 else None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

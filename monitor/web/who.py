@@ -1,0 +1,71 @@
+"""Who asks: a device by its token, a program by its API token, or somebody on this machine."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from monitor.centre import Centre
+from monitor.devices import Device, Role
+from monitor.settings import is_loopback
+from monitor.web.problem import Problem
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+ASK_FOR_TOKEN = {"WWW-Authenticate": 'Bearer realm="diemcau"'}
+
+
+def bearer(request: Request) -> str:
+    """The token of the request.
+
+    Raises:
+        Problem: 401, there is none.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Problem(401, "Send the device's token: Authorization: Bearer TOKEN.", ASK_FOR_TOKEN)
+    return token.strip()
+
+
+async def device_of(request: Request, centre: Centre) -> Device:
+    """The device that asks.
+
+    Raises:
+        Problem: 401, no token, a wrong one or a revoked one.
+    """
+    token = bearer(request)
+    device = centre.devices.by_token(token)
+    if device is None:
+        await centre.reload()  # a command may have added it this very second
+        device = centre.devices.by_token(token)
+    if device is None:
+        raise Problem(401, "The token is not known; enrol the device again.", ASK_FOR_TOKEN)
+    if device.revoked_at is not None:
+        raise Problem(401, f"Device {device.id} was revoked; enrol it again.", ASK_FOR_TOKEN)
+    return device
+
+
+async def hub_of(request: Request, centre: Centre) -> Device:
+    """The hub that asks. Raises `Problem` 401, or 403 for a device of another role."""
+    device = await device_of(request, centre)
+    if device.role is not Role.HUB:
+        raise Problem(403, f"Device {device.id} is a {device.role.value}; only a hub may read this.")
+    return device
+
+
+async def reader_of(request: Request, centre: Centre) -> str:
+    """The name an API token was given to. Raises `Problem` 401."""
+    token = bearer(request)
+    name = centre.devices.api_user(token)
+    if name is None:
+        await centre.reload()
+        name = centre.devices.api_user(token)
+    if name is None:
+        raise Problem(
+            401, "The API token is not known; make one with `diemcau-monitor users token NAME`.", ASK_FOR_TOKEN
+        )
+    return name
+
+
+def is_on_this_machine(request: Request) -> bool:
+    """Whether a loopback peer asks for itself and does not pass on what a stranger asked."""
+    peer = request.client.host if request.client else ""
+    return is_loopback(peer) and not any(name in request.headers for name in FORWARDED)
