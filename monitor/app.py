@@ -15,7 +15,8 @@ from monitor.clock import Clock, site_time
 from monitor.settings import Settings, is_loopback, split_listen
 from monitor.web.devices_api import devices_api
 from monitor.web.headers import SafeHeaders
-from monitor.web.pages import mount_files, pages
+from monitor.web.health import health
+from monitor.web.pages import add_pages
 from monitor.web.problem import answer_problems
 from monitor.web.sites_api import sites_api
 
@@ -43,9 +44,9 @@ def make_app(centre: Centre) -> FastAPI:
     )
     app.add_middleware(SafeHeaders)
     answer_problems(app)
-    for router in (devices_api(centre), sites_api(centre), pages(centre)):
+    for router in (devices_api(centre), sites_api(centre), health(centre)):
         app.include_router(router)
-    mount_files(app)
+    add_pages(app)
     return app
 
 
