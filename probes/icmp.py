@@ -11,16 +11,16 @@ from __future__ import annotations
 import array
 import asyncio
 import errno
-import os
 import secrets
 import socket
 import struct
 import time
 from contextlib import suppress
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 from probes.clock import Clock
 from probes.config import Line
+from probes.lines import FAMILIES, SocketAddress, bind_to
 from probes.probe import ProbeFailure
 
 LOST_AFTER_NS = 3_000_000_000
@@ -53,8 +53,6 @@ NO_PERMISSION = (
     "This process may not send ICMP: its group is not in net.ipv4.ping_group_range and it lacks CAP_NET_RAW. "
     'Run `sysctl -w net.ipv4.ping_group_range="0 2147483647"`, or give the service AmbientCapabilities=CAP_NET_RAW.'
 )
-
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Echo(NamedTuple):
@@ -143,8 +141,7 @@ def open_socket(version: int, line: Line | None = None) -> socket.socket:
     Raises:
         ProbeFailure: `no_permission`, `source_missing`.
     """
-    family, protocol = _FAMILIES[version]
-    sock = _allowed(family, protocol)
+    sock = _allowed(FAMILIES[version], _PROTOCOLS[version])
     try:
         _prepare(sock, version)
         bind_to(sock, line or Line())
@@ -154,7 +151,7 @@ def open_socket(version: int, line: Line | None = None) -> socket.socket:
     return sock
 
 
-_FAMILIES = {4: (socket.AF_INET, socket.IPPROTO_ICMP), 6: (socket.AF_INET6, socket.IPPROTO_ICMPV6)}
+_PROTOCOLS = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
 
 
 def _allowed(family: socket.AddressFamily, protocol: int) -> socket.socket:
@@ -176,26 +173,6 @@ def _prepare(sock: socket.socket, version: int) -> None:
             blocked = [0xFFFF_FFFF] * 8
             blocked[ECHO6_REPLY >> 5] &= ~(1 << (ECHO6_REPLY & 31))
             sock.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, struct.pack("@8I", *blocked))
-
-
-def bind_to(sock: socket.socket, line: Line) -> None:
-    """Send by the line's interface and from its address.
-
-    Raises:
-        ProbeFailure: `source_missing`, `no_permission`.
-    """
-    try:
-        if line.interface:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, line.interface.encode())
-        if line.source:
-            sock.bind((line.source, 0))
-    except PermissionError as error:
-        text = f"Binding to the interface {line.interface} needs CAP_NET_RAW; give the service that capability."
-        raise ProbeFailure("no_permission", text) from error
-    except OSError as error:
-        where = f"source {line.source}, interface {line.interface}"
-        text = f"The line {line.id} ({where}) cannot be used: {os.strerror(error.errno or 0)}."
-        raise ProbeFailure("source_missing", text) from error
 
 
 # --- the client -----------------------------------------------------------------------------------------------------
@@ -303,20 +280,3 @@ class EchoClient:
             rtt_ns = self._clock.monotonic_ns() - waiting.sent_ns
         if rtt_ns <= LOST_AFTER_NS:
             waiting.tally.rtt_ns.append(rtt_ns)
-
-
-async def resolve(host: str, port: int = 0, version: int | None = None) -> tuple[int, SocketAddress]:
-    """IP version and numeric socket address of a host name or address; of this version only, if it is given.
-
-    Raises:
-        ProbeFailure: `name_unknown`.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        family = socket.AF_UNSPEC if version is None else _FAMILIES[version][0]
-        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        text = f"The name {host} cannot be resolved: {error}. Check the DNS server, or give an address."
-        raise ProbeFailure("name_unknown", text) from error
-    chosen, _, _, _, address = found[0]
-    return (6 if chosen == socket.AF_INET6 else 4), cast(SocketAddress, address)

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 
 from probes.clock import Clock, wall_ms
 from probes.config import HubTarget, Line, SiteConfig
-from probes.icmp import LOST_AFTER_NS, EchoClient, SocketAddress, resolve
+from probes.icmp import LOST_AFTER_NS, EchoClient
 from probes.lan.measure import Gateway, Nic, Window, failure_of, figures, has_changed
 from probes.lan.metrics import PROBE
 from probes.lan.netlink import Route, neighbour, route_to
 from probes.lan.nic import hardware, read_nic
+from probes.lines import SocketAddress, resolve, version_of
 from probes.probe import Context, ProbeFailure
 from probes.report import Report
 
@@ -199,11 +200,6 @@ async def _address_of(hubs: Sequence[HubTarget], line: Line) -> str:
             continue
         return address[0].partition("%")[0]
     return ANYWHERE[version_of(line) or 4]
-
-
-def version_of(line: Line) -> int | None:
-    """The IP version a source address binds a line to; None: either."""
-    return None if not line.source else 6 if ":" in line.source else 4
 
 
 async def _wait_for_answers(hops: Sequence[FirstHop], clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from probes.metric import (
     EACH_RUN,
@@ -53,19 +54,19 @@ REORDER_POOLS = {
 
 
 def one(
-    name: str, unit: Unit, label: Text, meaning: Text, stale_after_s: int = STALE_AFTER_S, **more: object
+    name: str, unit: Unit, label: Text, meaning: Text, stale_after_s: int = STALE_AFTER_S, **more: Any
 ) -> Metric:
     """One metric of this probe."""
-    return Metric(PROBE, name, unit, label, meaning, stale_after_s, **more)  # type: ignore[arg-type]
+    return Metric(PROBE, name, unit, label, meaning, stale_after_s, **more)
 
 
-def daily(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
+def daily(name: str, unit: Unit, label: Text, meaning: Text, **more: Any) -> Metric:
     """One metric of the path run, once a day and on demand: each run is believed."""
     return one(name, unit, label, meaning, DAILY_STALE_AFTER_S, hold=EACH_RUN, **more)
 
 
 def both(
-    name: str, unit: Unit, label: Text, meaning: Text, pools: Mapping[str, Pool] | None = None, **more: object
+    name: str, unit: Unit, label: Text, meaning: Text, pools: Mapping[str, Pool] | None = None, **more: Any
 ) -> list[Metric]:
     """The same metric for up (site → hub) and down (hub → site); `{}` in the name is the direction."""
     return [

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.clock import SystemClock
-from probes.icmp import EchoClient, Tally, checksum, decode_reply, encode_request, resolve, without_ip_header
+from probes.icmp import EchoClient, Tally, checksum, decode_reply, encode_request, without_ip_header
+from probes.lines import resolve
 from probes.probe import ProbeFailure
 from tests.probes.fakes import HandClock
 from tests.world.namespaces import namespaces
@@ -212,7 +213,8 @@ async def test_a_name_nobody_knows_is_a_failure_with_a_sentence() -> None:
 ASK = """
 import asyncio
 from probes.clock import SystemClock
-from probes.icmp import EchoClient, Tally, resolve
+from probes.icmp import EchoClient, Tally
+from probes.lines import resolve
 from probes.probe import ProbeFailure
 
 async def ask(host):
