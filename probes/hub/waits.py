@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _STEPS = 8
 
 
@@ -22,13 +24,13 @@ class Waits:
         counts, self._counts = self._counts, {}
         return counts
 
-    def merge(self, counts: dict[int, int]) -> None:
+    def merge(self, counts: Mapping[int, int]) -> None:
         """Add what another took."""
         for bucket, count in counts.items():
             self._counts[bucket] = self._counts.get(bucket, 0) + count
 
 
-def quantile_ns(counts: dict[int, int], share: float) -> int | None:
+def quantile_ns(counts: Mapping[int, int], share: float) -> int | None:
     """The upper edge of the bucket where `share` of the waits are at or below; None without any."""
     left = share * sum(counts.values())
     for bucket in sorted(counts):
