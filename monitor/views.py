@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.marks import Part, SiteShown
-from monitor.site_state import SiteState
+from monitor.site_state import REACH, SiteState
 from monitor.sites import Site
 from monitor.streams import Stream
 from probes.catalog import METRICS
@@ -13,7 +13,6 @@ from probes.metric import Limits, Mark
 from probes.verdict import Verdict, Why
 
 NOT_FITTED = "not_fitted"
-REACH = "reach"
 MARKED = frozenset(name for name, metric in METRICS.items() if metric.mark is not Mark.NONE)
 
 
@@ -27,6 +26,7 @@ def site_view(site: Site, state: SiteState, shown: SiteShown, now: int) -> dict[
         "bridge": site.bridge,
         "area": site.area,
         "area_vi": site.more.get("area_vi", ""),
+        "more": site.more,
         "carrier": site.carrier,
         "class": site.site_class,
         "lat": site.lat,
@@ -67,14 +67,12 @@ def _mark_view(part: Part | None) -> dict[str, Any]:
 
 
 def _reach_view(state: SiteState, now: int) -> dict[str, Any] | None:
-    """Whether the site's router answers the centre: the newest word, when several say."""
-    streams = [stream for key, stream in state.streams.items() if key.probe == REACH]
-    if not streams:
+    """Whether the site's router answers the centre, and how fast."""
+    stream = state.reach
+    if stream is None:
         return None
-    stream = max(streams, key=lambda each: each.at)
-    answers = stream.values.get("up")
     return {
-        "answers": None if answers is None else bool(answers),
+        "answers": state.answers(now),
         "since": stream.turned.get("up"),
         "at": stream.at,
         "stale": stream.is_stale(now),

@@ -1,6 +1,7 @@
-"""The pages people look at: two plain files, the modules and words they are made of, and what a browser may load.
+"""The pages people look at: two plain files, and the modules and words they are made of.
 
-Everything comes from this origin and nothing is made on the way: no templates, no build step, no inline script.
+Everything comes from this origin and nothing is made on the way: no templates, no build step, no inline script. What a
+browser may load is said in `headers.py`.
 """
 
 from __future__ import annotations
@@ -16,25 +17,16 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 WORDS = HERE / "words"
 
-HEADERS = {
-    # W3C Content Security Policy 3: only this origin, no inline script or style, framed by nobody.
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "object-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 FRESH = "no-cache"
 """Kept, but asked for again each time (RFC 9111 section 5.2.2.4): a page never runs with last week's modules."""
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class _Files(StaticFiles):
-    """Files of one folder, with the headers of a page."""
+    """Files of one folder: fonts are kept, all else is asked for again."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers.update(HEADERS)
         response.headers["Cache-Control"] = FOR_EVER if path.endswith(".woff2") else FRESH
         return response
 
@@ -49,7 +41,7 @@ def add_pages(app: FastAPI) -> None:
 
 
 def _page(name: str) -> FileResponse:
-    return FileResponse(STATIC / name, headers={**HEADERS, "Cache-Control": FRESH})
+    return FileResponse(STATIC / name, headers={"Cache-Control": FRESH})
 
 
 async def _wall(request: Request) -> FileResponse:

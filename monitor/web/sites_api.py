@@ -56,7 +56,6 @@ def sites_api(centre: Centre) -> APIRouter:
                 "hubs": [
                     hub for hub, each in centre.live.sites.items() if each.type == "bridge" and site.measures(hub)
                 ],
-                "more": site.more,
                 "streams": [stream_view(stream, now) for _, stream in streams],
             }
         )
