@@ -1,15 +1,13 @@
-"""What losses look like: runs, bursts and gaps, the worst moment, and how far a ratio can be trusted."""
+"""What losses look like: runs, bursts and gaps, the worst moment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from math import sqrt
 from typing import NamedTuple
 
 GMIN = 16
 """RFC 3611 section 4.7.2: this many packets received in a row end a burst."""
-Z_95 = 1.959964
 
 
 class Run(NamedTuple):
@@ -25,13 +23,6 @@ class BurstsAndGaps(NamedTuple):
     burst_density: float | None
     gap_density: float | None
     mean_burst_ms: float | None
-
-
-class Interval(NamedTuple):
-    """A ratio's 95 % confidence interval."""
-
-    low: float
-    high: float
 
 
 def runs_of(lost: Sequence[bool]) -> list[Run]:
@@ -97,34 +88,6 @@ def _groups(lost: Sequence[bool]) -> list[tuple[int, int, int]]:
         else:
             groups.append((place, place, 1))
     return groups
-
-
-def effective_sample(packets: int, lost: int, runs: int) -> float:
-    """How many independent packets tell as much as these: losses in runs tell less.
-
-    For a two-state chain with P(lost | before received) = p and P(received | before lost) = r the variance of the
-    ratio grows by (1 + rho) / (1 - rho), rho = 1 - p - r; p and r are taken from the runs seen.
-    """
-    if lost == 0 or runs == 0 or lost == packets:
-        return float(packets)
-    rho = max(0.0, 1 - runs / (packets - lost) - runs / lost)
-    return max(1.0, packets * (1 - rho) / (1 + rho))
-
-
-def wilson(packets: int, lost: int, runs: int) -> Interval:
-    """Wilson's score interval (95 %) on the effective sample.
-
-    Raises:
-        ValueError: without packets there is no ratio.
-    """
-    if packets <= 0:
-        raise ValueError(f"No interval for {lost} of {packets} packets: nothing was sent.")
-    n = effective_sample(packets, lost, runs)
-    p = lost / packets
-    z2 = Z_95 * Z_95
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Interval(max(0.0, middle - half) if lost else 0.0, min(1.0, middle + half) if lost < packets else 1.0)
 
 
 def burst_ratio(packets: int, lost: int, runs: int) -> float:
