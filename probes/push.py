@@ -245,14 +245,16 @@ class Push:
 
     async def listen(self) -> None:
         """Ask for the agenda over and over, until cancelled; the centre holds each answer back while there is none."""
-        backoff = Backoff(self._random, first_s=1.0, most_s=60.0)
+        backoff, etag = Backoff(self._random, first_s=1.0, most_s=60.0), None
         while True:
             start = self._clock.monotonic_ns()
-            reply = await self._centre.get_agenda(POLL_WAIT_S)
+            reply = await self._centre.get_agenda(POLL_WAIT_S, etag)
             wait_s = POLL_SPACING_S - (self._clock.monotonic_ns() - start) / 1e9
             if reply.status == 200:
-                backoff.over()
+                etag = reply.etag
                 self._take_agenda(_items(reply.body))
+            if reply.status in (200, 304):
+                backoff.over()
             else:
                 wait_s = retry_after_s(reply.retry_after, wall_ms(self._clock)) or max(wait_s, backoff.next_s())
             await self._clock.sleep(max(0.0, wait_s))
