@@ -17,6 +17,8 @@ from probes.figures.interval import share_interval
 from probes.metric import AT_ONCE, Hold, Judging, Limits, Meaning, Metric, Pool, Span
 
 POOL_MS = 60_000
+MOST_PACKETS = 1 << 53
+"""A greater count of packets in one report is no count."""
 FULL_RATE_PPS = 50
 FORGET_AFTER_STALE = 10
 """A verdict unheard for this many times its staleness is forgotten, not held against the site on its return."""
@@ -129,9 +131,10 @@ def judge_share(counts: Iterable[Counted], limits: Limits) -> Raw | None:
         events += counted.events
         of += counted.of
         runs += counted.runs
-    if of <= 0:
+    packets = round(of)
+    if packets <= 0:
         return None
-    low, _ = share_interval(round(events), round(of), round(runs or events))
+    low, _ = share_interval(min(round(events), packets), packets, round(runs or events))
     return judge(low, limits)._replace(value=events / of)
 
 
@@ -141,9 +144,9 @@ def pooled(counts: Iterable[Counted], now_ms: int) -> list[Counted]:
 
 
 def counted(pool: Pool, at_ms: int, values: Mapping[str, float]) -> Counted | None:
-    """What one report adds to a pool; None when it did not count."""
+    """What one report adds to a pool; None when it did not count, or says what no count can be (2 lost of 1 sent)."""
     events, of = values.get(pool.events), values.get(pool.of)
-    if events is None or of is None:
+    if events is None or of is None or not 0 <= events <= of <= MOST_PACKETS:
         return None
     runs = values.get(pool.runs, events) if pool.runs else events
     return Counted(at_ms, events, of, runs)

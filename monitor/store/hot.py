@@ -178,8 +178,12 @@ class HotStore:
 
     def _answer(self, group: list[_Job]) -> None:
         runs = [run for job in group if isinstance(job.outcome, Taken) for run in job.outcome.runs]
-        if runs:
-            self._on_stored(runs)
+        try:
+            if runs:
+                self._on_stored(runs)
+        except Exception:
+            # What is durable is durable: no fault in what looks at it may keep its senders waiting for ever.
+            log.exception("Reports are stored, but not all that follows from them was done.")
         for job in group:
             if job.future.done():
                 continue

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from probes.catalog import METRICS
 from probes.figures.interval import share_interval, variance_factor, wilson
-from probes.metric import AT_ONCE, EACH_RUN, SAMPLED, Limits, Meaning, Span
+from probes.metric import AT_ONCE, EACH_RUN, SAMPLED, Limits, Meaning, Pool, Span
 from probes.verdict import (
     NOTHING,
     Counted,
@@ -203,6 +203,18 @@ def test_only_the_last_minute_is_pooled_and_uncounted_reports_add_nothing() -> N
         5, 3, 100, 2
     )
     assert judge_share([], LOSS) is None
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False), st.floats(-9, 9)
+)
+def test_counts_that_cannot_be_are_not_judged_and_stop_nobody(events: float, of: float, runs: float) -> None:
+    pool = Pool("lost_up_packets", "sent_packets", "loss_runs_up_count")
+    values = {"lost_up_packets": events, "sent_packets": of, "loss_runs_up_count": runs}
+    found = counted(pool, 5, values)
+    assert found is None if not 0 <= events <= of else found is None or found.events == events
+    raw = judge_share([found] if found else [], LOSS)
+    assert raw is None or 0 <= (raw.value or 0) <= 1
 
 
 def test_the_worst_200_ms_is_judged_only_at_fifty_packets_a_second() -> None:
