@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from probes.clock import Clock, wall_ms
 from probes.config import SiteConfig
@@ -26,12 +27,30 @@ class ProbeFailure(Exception):
 
 
 @dataclass(frozen=True)
+class Ask:
+    """Something to do now: `do` and `args` as in the agenda (probes/agenda.py), checked and allowed at this moment."""
+
+    do: str
+    id: str = ""
+    """The agenda's id, to be the label `agenda` of the report it causes; "" when nobody asked but the device itself."""
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _allow(do: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
 class Context:
     """All that a runner of the agent is handed."""
 
     config: SiteConfig
     clock: Clock
     emit: Emit
+    asks: asyncio.Queue[Ask] = field(default_factory=asyncio.Queue)
+    """What this runner is asked, to be taken with `await ctx.asks.get()`: link gets `burst`, host gets `check`."""
+    may: Callable[[str], bool] = _allow
+    """Whether the room allows a verb of the agenda now; asked before a runner does by itself what may disturb."""
 
 
 Runner = Callable[[Context], Awaitable[None]]
