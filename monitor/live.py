@@ -6,6 +6,7 @@ after a restart is the state before it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ STREAMS_PER_SITE = 200
 """Targets and rooms are named by the device; a broken one must not fill the memory."""
 
 SiteLimits = Mapping[str, Mapping[str, Limits]]
+
+log = logging.getLogger(__name__)
 
 
 class Live:
@@ -76,8 +79,13 @@ class Live:
         changed: set[str] = set()
         for run in runs:
             device = self._devices.by_id.get(run.device)
-            if device is not None and self._take(run, device):
-                changed.add(run.site)
+            try:
+                if device is not None and self._take(run, device):
+                    changed.add(run.site)
+            except (
+                Exception
+            ):  # it is stored for ever: one run that cannot be shown must not stop every start from now on
+                log.exception("Run %d of %s cannot be shown.", run.entry, run.device)
             self.entry = run.entry
         return changed
 
@@ -125,9 +133,10 @@ class Live:
         if site is None:
             return
         state = self.state(site_id)
-        before = state.shown
+        before, told = state.shown, state.told
         state.shown = show_site(site, self.fitted_ms(site_id), state.streams, state.off, now)
-        if before is not None and not state.shown.looks_like(before):
+        state.told = (state.shown.look, frozenset(state.silence), state.answers(now))
+        if before is not None and state.told != told:
             was = before.site.shown.verdict if before.site else "not_fitted"
             self._events.publish("verdict", {**site_view(site, state, state.shown, now), "was": was})
 

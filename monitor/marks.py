@@ -38,13 +38,11 @@ class SiteShown(NamedTuple):
     expires_ms: int
     """Until then nothing changes by time alone."""
 
-    def looks_like(self, other: SiteShown | None) -> bool:
-        """Whether people would see the same verdicts for the same reasons."""
-        return other is not None and self._look() == other._look()
-
-    def _look(self) -> list[tuple[Verdict, Why | None] | None]:
-        parts = [self.site, *self.marks.values()]
-        return [None if part is None else (part.shown.verdict, part.shown.why) for part in parts]
+    @property
+    def look(self) -> tuple[tuple[Verdict, Why | None] | None, ...]:
+        """The verdicts and why they are unknown: what people are told of when it changes."""
+        parts = (self.site, *self.marks.values())
+        return tuple(None if part is None else (part.shown.verdict, part.shown.why) for part in parts)
 
 
 def show_site(
@@ -57,12 +55,12 @@ def show_site(
         off: devices that were switched off in order, and when.
     """
     if fitted_ms is None:
-        return SiteShown(dict.fromkeys(MARKS), None, NEVER_EXPIRES)
+        return SiteShown(dict.fromkeys(MARKS), None, _expires(streams.values(), now))
     counting = _counting(site, streams.values())
     marks = {mark: _show_mark(mark, counting, off, now) for mark in MARKS}
     parts = [part for part in marks.values() if part is not None]
     whole = _worst(parts, now) if parts else Part(Shown(Verdict.UNKNOWN, fitted_ms, Why.NEVER))
-    return SiteShown(marks, whole, _expires(counting, now))
+    return SiteShown(marks, whole, _expires(streams.values(), now))
 
 
 def _counting(site: Site, streams: Iterable[Stream]) -> list[Stream]:

@@ -7,11 +7,13 @@ from monitor.marks import SiteShown
 from monitor.store.runs import Run
 from monitor.streams import Key, Stream
 
+REACH = "reach"
+
 
 class SiteState:
     """What is known of one site now."""
 
-    __slots__ = ("off", "said", "shown", "silence", "streams")
+    __slots__ = ("off", "said", "shown", "silence", "streams", "told")
 
     def __init__(self) -> None:
         self.streams: dict[Key, Stream] = {}
@@ -20,6 +22,8 @@ class SiteState:
         self.silence: dict[str, int] = {}
         """Hubs that hear nothing of the site, and since when."""
         self.shown: SiteShown | None = None
+        self.told: tuple[object, ...] = ()
+        """What the pages were last told of it."""
         self.said: dict[Key, int] = {}
         """Streams with a reading that no page has been told yet."""
 
@@ -28,6 +32,21 @@ class SiteState:
         """When a device of the site was last heard; what others measured of it is not hearing it."""
         heard = [stream.received_at for key, stream in self.streams.items() if _is_own(key)]
         return max(heard, default=None)
+
+    @property
+    def reach(self) -> Stream | None:
+        """The newest word of the centre's own prober about the site's router."""
+        return max(
+            (stream for key, stream in self.streams.items() if key.probe == REACH),
+            key=lambda stream: stream.at,
+            default=None,
+        )
+
+    def answers(self, now: int) -> bool | None:
+        """Whether the site's router answers the centre; None: nobody knows."""
+        stream = self.reach
+        up = None if stream is None or stream.is_stale(now) or stream.failure else stream.values.get("up")
+        return None if up is None else bool(up)
 
     def hear(self, run: Run, device: Device, at: int) -> bool:
         """What a run says beside its readings: a device goes off or is back, a hub hears nothing any more.

@@ -85,7 +85,7 @@ class Stream:
     def take(self, report: Report, device: str, at: int, received_at: int) -> bool:
         """Take a report that is not older than the last; True when a verdict may have changed by it."""
         changed = at - self.at > self.stale_after_ms or device != self.device
-        self._turn(report.values, at)
+        changed |= self._turn(report.values, at)
         self.values.update(report.values)
         self.at_of.update(dict.fromkeys(report.values, at))
         self.labels = report.labels
@@ -96,11 +96,14 @@ class Stream:
         self.at = at
         return changed
 
-    def _turn(self, values: Mapping[str, float], at: int) -> None:
+    def _turn(self, values: Mapping[str, float], at: int) -> bool:
+        turned = False
         for name in _YES_NO.get(self.key.probe, ()):
             value = values.get(name)
             if value is not None and value != self.values.get(name):
                 self.turned[name] = at
+                turned = True
+        return turned
 
     def _take_run(self, failure: Failure | None, at: int) -> bool:
         silent_ms = at - self.at
