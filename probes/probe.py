@@ -10,6 +10,7 @@ from typing import Any
 from probes.clock import Clock, wall_ms
 from probes.config import SiteConfig
 from probes.report import MAX_TEXT_CHARS, Failure, Report
+from probes.shelf import Held
 
 Emit = Callable[[Report], None]
 """Takes a finished report, at once and without blocking; the spool gives it its identity."""
@@ -51,6 +52,8 @@ class Context:
     """What this runner is asked, to be taken with `await ctx.asks.get()`: link gets `burst`, host gets `check`."""
     may: Callable[[str], bool] = _allow
     """Whether the room allows a verb of the agenda now; asked before a runner does by itself what may disturb."""
+    held: Callable[[], Held] | None = None
+    """How much waits to be sent; may read the disk, so not to be called in the event loop. None without a spool."""
 
 
 Runner = Callable[[Context], Awaitable[None]]
