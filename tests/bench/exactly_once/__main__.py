@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from pathlib import Path
 from random import Random
 
 from tests.bench.exactly_once.city import City, build
-from tests.bench.exactly_once.compare import Verdict, judge, last_given, read_centre
+from tests.bench.exactly_once.compare import Verdict, disagreements, judge, last_given, read_centre
 from tests.bench.exactly_once.plan import CENTRE, draw
 from tests.bench.exactly_once.truth import read
 
@@ -96,9 +97,15 @@ def account(city: City) -> list[str]:
         for name, device in city.ids.items()
     }
     print_table(city, verdicts)
-    return [
+    faults = [
         f"{name}: {count} {fault}" for name, verdict in verdicts.items() for fault, count in verdict.faults().items()
     ]
+    if differing := disagreements(city.database(), held):
+        faults.append(f"the centre's own reader gives {differing} reports otherwise than they are stored")
+    words = ("-c", "from monitor.cli import main; main()", "verify", "--data", str(city.database().parent))
+    verified = subprocess.run((sys.executable, *words), capture_output=True, text=True, check=False)
+    print("diemcau-monitor verify:", verified.stdout.strip().splitlines()[-1:], flush=True)
+    return faults if verified.returncode == 0 else [*faults, f"diemcau-monitor verify: {verified.stdout}"]
 
 
 def print_table(city: City, verdicts: dict[str, Verdict]) -> None:

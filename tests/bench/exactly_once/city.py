@@ -22,7 +22,7 @@ from tests.bench.exactly_once.programs import Program
 
 ROOT = Path(__file__).parents[3]
 DEVICE_DISK_BYTES = 16 << 20
-SPOOL_BYTES = 6 << 20
+SPOOL_BYTES = 4 << 20
 CENTRE_DISK_BYTES = 512 << 20
 AIM_S = 0.6
 """A victim that does not do in this time what it is to be killed at is killed at whatever it does."""
@@ -93,18 +93,18 @@ class City:
 
     def _kill(self, kill: Kill) -> None:
         program = self.programs[kill.who]
-        if program.down:
-            return
+        if program.down:  # the centre is away: a device is hit in its place
+            program = self.programs[self.devices()[program.kills % len(self.ids)]]
         if kill.aim == "start":
             time.sleep(max(0.0, program.started_at + kill.delay_s - time.monotonic()))
         else:
-            seen = self._signs_of(kill.aim, kill.who)
+            seen = self._signs_of(kill.aim, program.name)
             before, until = seen(), time.monotonic() + AIM_S
             while kill.aim != "anything" and seen() == before and time.monotonic() < until:
                 time.sleep(0.0002)
             time.sleep(kill.delay_s)
         program.kill()
-        if kill.who != CENTRE or time.monotonic() >= self.away_until:
+        if program.name != CENTRE or time.monotonic() >= self.away_until:
             program.start()
 
     def _signs_of(self, aim: str, who: str) -> Callable[[], object]:

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from monitor.store.database import reading
+from monitor.store.runs import select_runs
 from probes.report import Report
 from tests.bench.exactly_once.reports import sum_of
 from tests.bench.exactly_once.truth import Identity, Truth
@@ -106,6 +110,19 @@ def _report(row: sqlite3.Row, probe: str) -> Report:
         values=values | json.loads(row["more"] or "{}"),
         labels=json.loads(row["labels"] or "{}"),
     )
+
+
+def disagreements(database: Path, held: dict[str, Held]) -> int:
+    """How many reports the centre's own reader gives otherwise than they stand in the tables."""
+    mine = {(device, *identity): report for device, each in held.items() for identity, report in each.reports.items()}
+    with reading(database.parent) as connection:
+        theirs = {
+            (run.device, run.report.boot, run.report.seq): run.report
+            for probe in {report.probe for report in mine.values()}
+            for run in select_runs(connection, probe, "1", ())
+        }
+    plain = {key: msgspec.structs.replace(report, boot="", seq=0) for key, report in theirs.items()}
+    return sum(plain.get(key) != mine.get(key) for key in plain.keys() | mine.keys())
 
 
 def last_given(spool: Path) -> tuple[str, int]:

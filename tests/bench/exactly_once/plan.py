@@ -54,13 +54,19 @@ Event = Kill | Fill | Step | Away
 
 
 def draw(random: Random, kills: int, devices: list[str]) -> list[Event]:
-    """The events of a run in their order. Disks are filled about the middle, the centre's within the devices' time."""
+    """The events of a run in their order.
+
+    Early the centre is away for a while with every disk sound. Later all disks of devices are full, within that time
+    the centre's too, and then the centre is away: there reports pile up that find no room.
+    """
     events: list[Event] = list(_kills(random, kills, devices))
     seconds = events[-1].at_s
-    full_s = min(30.0, seconds / 5)
-    events += [Fill(seconds * 0.40 + random.uniform(0, 2), who, full_s) for who in devices]
-    events.append(Fill(seconds * 0.45, CENTRE, full_s / 3))
-    events.append(Away(seconds * 0.45 + full_s / 3, full_s / 3))
+    full_s = min(60.0, seconds / 2.5)
+    middle = seconds * 0.4
+    events.append(Away(seconds * 0.15, full_s / 12))
+    events += [Fill(middle + random.uniform(0, full_s / 12), who, full_s) for who in devices]
+    events.append(Fill(middle + full_s / 6, CENTRE, full_s / 3))
+    events.append(Away(middle + full_s / 2, full_s / 2))
     for who in [*devices, CENTRE]:
         turns = [3600.0, 0.0, -3600.0, 0.0]
         starts = sorted(random.uniform(0.05, 0.95) * seconds for _ in turns)
@@ -78,5 +84,5 @@ def _kills(random: Random, kills: int, devices: list[str]) -> list[Kill]:
             at_s += random.expovariate(1 / MEAN_BETWEEN_KILLS_S)
             who = CENTRE if random.random() < CENTRE_SHARE else random.choice(devices)
             aims = ["anything", "committing"] if who == CENTRE else ["anything", "adding", "forgetting"]
-            drawn.append(Kill(at_s, who, random.choice(aims), random.uniform(0, 0.004)))
+            drawn.append(Kill(at_s, who, random.choice(aims), random.choice((0, 0.001, 0.01)) * random.random()))
     return drawn

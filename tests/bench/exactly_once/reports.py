@@ -10,7 +10,7 @@ import msgspec
 from probes.link.metrics import METRICS
 from probes.report import Report
 
-FIGURES = tuple(metric.name for metric in METRICS)[:14]
+FIGURES = tuple(metric.name for metric in METRICS)[:30]
 STRANGE = "told_by_nobody"
 """A metric that no declaration knows: the centre keeps it elsewhere, and must keep it as well."""
 PROBES = ("link", "link", "link", "unheard_of")
@@ -20,7 +20,7 @@ MINUTES = 20_000
 def make(number: str, at: int, random: Random, each_its_own: bool) -> Report:
     """A report named `number`. `each_its_own`: of a source of its own, so that it is the first of its minute there and
     a spool without room cannot thin it, only drop it."""
-    values = {name: random.uniform(-1e6, 1e6) for name in (*random.sample(FIGURES, 10), STRANGE)}
+    values = {name: random.uniform(-1e6, 1e6) for name in (*random.sample(FIGURES, 20), STRANGE)}
     target = f"t{random.randrange(MINUTES)}" if each_its_own else "hp"
     report = Report(random.choice(PROBES), at, random.randrange(20_000), target=target, line="main", values=values)
     return msgspec.structs.replace(report, labels={"number": number, "sum": sum_of(report)})
