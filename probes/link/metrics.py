@@ -53,9 +53,7 @@ REORDER_POOLS = {
 }
 
 
-def one(
-    name: str, unit: Unit, label: Text, meaning: Text, stale_after_s: int = STALE_AFTER_S, **more: Any
-) -> Metric:
+def one(name: str, unit: Unit, label: Text, meaning: Text, stale_after_s: int = STALE_AFTER_S, **more: Any) -> Metric:
     """One metric of this probe."""
     return Metric(PROBE, name, unit, label, meaning, stale_after_s, **more)
 
@@ -407,6 +405,15 @@ METRICS: list[Metric] = [
             "Packets that came back but the device was too busy to read; not counted as loss.",
         ),
     ),
+    one(
+        "foreign_packets",
+        Unit.PACKETS,
+        Text("Gói trả lời không khớp", "Answers that do not match"),
+        Text(
+            "Gói trả lời không lặp lại đúng số thứ tự và thời điểm đã gửi, hoặc sai khóa: bị bỏ qua.",
+            "Answers that do not echo the number and stamp sent, or are of another key: ignored.",
+        ),
+    ),
     *both(
         "capacity_{}_mbps",
         Unit.MBPS,
@@ -526,6 +533,22 @@ FAILURES: list[FailureCode] = [
     ),
     FailureCode(
         PROBE,
+        "send_refused",
+        Meaning.NOT_MEASURED,
+        Text("Tường lửa của thiết bị đo không cho gửi", "A firewall on the device forbids sending"),
+        Mark.LINE,
+        Text("Cho phép gửi UDP tới cổng của điểm cầu chính.", "Allow UDP to the main bridge's port."),
+    ),
+    FailureCode(
+        PROBE,
+        "no_permission",
+        Meaning.NOT_MEASURED,
+        Text("Dịch vụ đo thiếu quyền dùng cổng mạng", "The service may not use the interface"),
+        Mark.LINE,
+        Text("Cấp quyền CAP_NET_RAW cho dịch vụ.", "Give the service CAP_NET_RAW."),
+    ),
+    FailureCode(
+        PROBE,
         "nonconforming",
         Meaning.NOT_MEASURED,
         Text("Thiết bị phản hồi không theo chuẩn RFC 8762", "The reflector does not conform to RFC 8762"),
@@ -543,6 +566,12 @@ FAILURES: list[FailureCode] = [
         "path_unmeasured",
         Meaning.NOT_MEASURED,
         Text("Chưa đo được dung lượng và MTU", "Capacity and MTU could not be measured"),
+    ),
+    FailureCode(
+        PROBE,
+        "no_permission",
+        Meaning.NOT_MEASURED,
+        Text("Thiết bị không được phép dùng cổng mạng này", "The device may not bind to this interface"),
     ),
     FailureCode(
         PROBE,
