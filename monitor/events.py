@@ -53,6 +53,10 @@ class Events:
     def wants_readings(self, site: str | None) -> bool:
         return any(listener.site == site for listener in self._listeners)
 
+    def kept(self) -> list[bytes]:
+        """The events a page could still ask for."""
+        return [event for _, event in self._ring]
+
     def publish(self, name: str, data: Any) -> None:
         """To everybody, with an id, kept in the ring."""
         self._number += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from probes.catalog import METRICS
 from probes.metric import Limits, Span
 
 KEY_IN_ERROR = re.compile(r" - at `\$\.?(.*)`$")
@@ -73,6 +74,7 @@ def read_settings(file: Path | None) -> Settings:
         table = _open_ends(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: is not TOML: {error}.") from error
+    _check_limits(file, text, table.get("limits", {}))
     try:
         settings = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
@@ -90,19 +92,32 @@ def _open_ends(value: Any) -> Any:
     return value
 
 
+def _check_limits(file: Path, text: str, by_site: Any) -> None:
+    """Each limit by itself, so that a fault names its site and metric."""
+    for site, limits in by_site.items() if isinstance(by_site, dict) else ():
+        for name, limit in limits.items() if isinstance(limits, dict) else ():
+            where = f"{file}, line {line_of(text, 'limits', site, name)}: limits.{site}.{name}"
+            if name not in METRICS:
+                raise SettingsError(f"{where}: no metric is called so.")
+            try:
+                msgspec.convert(limit, LimitsSetting)
+            except msgspec.ValidationError as error:
+                raise SettingsError(f"{where} = {limit!r}: {error}.") from error
+
+
 def _sentence(file: Path, text: str, table: dict[str, Any], error: str) -> str:
     found = KEY_IN_ERROR.search(error)
     unknown = re.search(r"unknown field `([^`]+)`", error)
-    path = found[1] if found else ""
-    key = ".".join(part for part in (path, unknown[1] if unknown else "") if part)
-    reason = KEY_IN_ERROR.sub("", error)
-    value = _at(table, key)
+    key = ".".join(part for part in (found[1] if found else "", unknown[1] if unknown else "") if part)
+    parts = re.findall(r"[^.\[\]]+", key)
+    value = _at(table, parts)
     shown = "" if value is None else f" = {value!r}"
-    return f"{file}, line {line_of(text, key)}: {key}{shown}: {reason}."
+    return f"{file}, line {line_of(text, *parts)}: {key}{shown}: {KEY_IN_ERROR.sub('', error)}."
 
 
-def _at(table: Any, key: str) -> Any:
-    for part in re.findall(r"[^.\[\]]+", key):
+def _at(table: Any, parts: list[str]) -> Any:
+    """The plain value that stands there; None for none."""
+    for part in parts:
         if isinstance(table, list) and part.isdigit() and int(part) < len(table):
             table = table[int(part)]
         elif isinstance(table, dict):
@@ -112,21 +127,23 @@ def _at(table: Any, key: str) -> Any:
     return None if isinstance(table, dict | list) else table
 
 
-def line_of(text: str, key: str) -> int:
-    """The line a dotted key stands on (`hubs[1].host`): its table's header is looked for first; 1 when not found."""
-    parts = re.findall(r"[^.\[\]]+", key)
-    names = [part for part in parts if not part.isdigit()]
-    at = 0
+def line_of(text: str, *parts: str) -> int:
+    """The line on which a key stands, given table by table (`hubs`, `1`, `host`): its header's when not found."""
     lines = text.splitlines()
-    if len(names) > 1 or any(part.isdigit() for part in parts):
-        nth = next((int(part) for part in parts if part.isdigit()), 0)
-        headers = [n for n, line in enumerate(lines) if re.match(rf"\s*\[+\s*\"?{re.escape(names[0])}\b", line)]
-        at = headers[min(nth, len(headers) - 1)] if headers else 0
-    last = names[-1] if names else ""
+    at = _header_of(lines, parts) if len(parts) > 1 else 0
+    last = next((part for part in reversed(parts) if not part.isdigit()), "")
     for number, line in enumerate(lines[at:], at + 1):
         if last and re.match(rf"\s*\"?{re.escape(last)}\"?\s*=", line):
             return number
     return at + 1
+
+
+def _header_of(lines: list[str], parts: tuple[str, ...]) -> int:
+    """The header of the table: the nth of its name, or the one that names the second part too."""
+    headers = [n for n, line in enumerate(lines) if re.match(rf"\s*\[+\s*\"?{re.escape(parts[0])}\b", line)]
+    if parts[1].isdigit():
+        return headers[min(int(parts[1]), len(headers) - 1)] if headers else 0
+    return next((n for n in headers if parts[1] in lines[n]), headers[0] if headers else 0)
 
 
 def _check(file: Path, text: str, settings: Settings) -> None:
@@ -139,7 +156,9 @@ def _check(file: Path, text: str, settings: Settings) -> None:
     ids = [hub.id for hub in settings.hubs]
     for hub_id in ids:
         if ids.count(hub_id) > 1:
-            raise SettingsError(f"{file}, line {line_of(text, 'hubs.id')}: hub id = {hub_id!r} stands there twice.")
+            raise SettingsError(
+                f"{file}, line {line_of(text, 'hubs', '0', 'id')}: hub id = {hub_id!r} stands there twice."
+            )
     if settings.ca_file is not None and not Path(settings.ca_file).is_file():
         raise SettingsError(
             f"{file}, line {line_of(text, 'ca_file')}: ca_file = {settings.ca_file!r}: there is no such file."

@@ -13,6 +13,7 @@ from probes.metric import Limits, Mark
 from probes.verdict import Verdict, Why
 
 NOT_FITTED = "not_fitted"
+ORDER = {name: place for place, name in enumerate(METRICS)}
 MARKED = frozenset(name for name, metric in METRICS.items() if metric.mark is not Mark.NONE)
 
 
@@ -98,6 +99,7 @@ def reading_view(site: str, stream: Stream, marked_only: bool) -> dict[str, Any]
 def stream_view(stream: Stream, now: int) -> dict[str, Any]:
     """All that one stream said last, with limits and verdicts: for the page of a site."""
     probe, target, line, room, grade = stream.key
+    names = sorted(stream.values, key=lambda name: _place(stream, name))
     return {
         "probe": probe, "target": target, "line": line, "room": room, "grade": grade,
         "device": stream.device,
@@ -106,8 +108,13 @@ def stream_view(stream: Stream, now: int) -> dict[str, Any]:
         "stale": stream.is_stale(now),
         "failure": {"code": stream.failure.code, "text": stream.failure.text} if stream.failure else None,
         "labels": stream.labels,
-        "figures": [_figure(stream, name, now) for name in stream.values],
+        "figures": [_figure(stream, name, now) for name in names],
     }  # fmt: skip
+
+
+def _place(stream: Stream, name: str) -> tuple[int, str]:
+    """Declared figures in the order of their declarations, then the others by name."""
+    return ORDER.get(f"{stream.key.probe}.{name}", len(ORDER)), name
 
 
 def _figure(stream: Stream, name: str, now: int) -> dict[str, Any]:

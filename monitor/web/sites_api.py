@@ -63,7 +63,7 @@ def sites_api(centre: Centre) -> APIRouter:
     @router.get("/sites/{site_id}/reports", summary="Raw runs of one probe, newest first")
     async def reports(
         site_id: str,
-        probe: str = Query(pattern=NAME.pattern),
+        probe: str = Query(pattern=f"^{NAME.pattern}$"),
         from_ms: int | None = Query(None, alias="from"),
         to_ms: int | None = Query(None, alias="to"),
         before: int | None = Query(None, ge=1, description="go on from `next` of the last answer"),
