@@ -173,6 +173,7 @@ def _program(city: City, name: str, *module: str) -> None:
 
 def _site_toml(site: str, port: int, device: str, token: str) -> str:
     return f"""site = "{site}"
+probes = ["feed"]
 [centre]
 url = "http://127.0.0.1:{port}"
 device = "{device}"

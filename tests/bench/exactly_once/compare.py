@@ -14,9 +14,9 @@ import msgspec
 
 from monitor.store.database import reading
 from monitor.store.runs import select_runs
-from probes.report import Report
+from probes.report import Failure, Report
 from tests.bench.exactly_once.reports import sum_of
-from tests.bench.exactly_once.truth import Identity, Truth
+from tests.bench.exactly_once.truth import OWN_WORDS, Identity, Truth
 
 
 @dataclass
@@ -107,6 +107,7 @@ def _report(row: sqlite3.Row, probe: str) -> Report:
         row["took_ms"],
         target=row["target"],
         line=row["line"],
+        failure=Failure(row["failure_code"], row["failure_text"]) if row["failure_code"] else None,
         values=values | json.loads(row["more"] or "{}"),
         labels=json.loads(row["labels"] or "{}"),
     )
@@ -135,13 +136,16 @@ def last_given(spool: Path) -> tuple[str, int]:
         connection.close()
 
 
-def judge(truth: Truth, held: Held, last: tuple[str, int], proves_itself: bool = True) -> Verdict:
-    """One device. `last` is the boot of its spool and the last sequence given; `proves_itself` when its reports carry
-    number and sum."""
+def number_of(report: Report) -> str:
+    return report.labels.get("number", OWN_WORDS)
+
+
+def judge(truth: Truth, held: Held, last: tuple[str, int]) -> Verdict:
+    """One device. `last` is the boot of its spool and the last sequence given."""
     told = held.told_gone()
     stored = held.reports.keys()
     closed = stored | told
-    numbers = Counter(report.labels.get("number", "") for report in held.reports.values()) if proves_itself else {}
+    numbers = Counter(number_of(report) for report in held.reports.values())
     expected = {**truth.safe, **truth.in_memory}
     return Verdict(
         made=len(truth.safe) + len(truth.in_memory),
@@ -152,15 +156,12 @@ def judge(truth: Truth, held: Held, last: tuple[str, int], proves_itself: bool =
         ),
         missing=sorted(truth.safe.keys() - closed),
         acknowledged_missing=sorted(truth.acknowledged - stored),
-        twice=[*held.twice, *(number for number, count in numbers.items() if count > 1)],
+        twice=[*held.twice, *(each for each, count in numbers.items() if count > 1 and each != OWN_WORDS)],
         altered=[
             identity
             for identity, report in held.reports.items()
-            if proves_itself
-            and (
-                report.labels.get("sum") != sum_of(report)
-                or expected.get(identity, report.labels["number"]) != report.labels["number"]
-            )
+            if expected.get(identity, number_of(report)) != number_of(report)
+            or (number_of(report) != OWN_WORDS and report.labels["sum"] != sum_of(report))
         ],
         open=_open(closed, last, expected.keys()),
         ranges_wrong=_disagreeing(held),

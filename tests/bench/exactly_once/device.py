@@ -1,4 +1,4 @@
-"""A device under load: the real spool and the real sender, fed with reports that carry their own proof.
+"""A device under load: the real agent with its spool and its sender, and a runner that feeds it.
 
     python -m tests.bench.exactly_once.device FOLDER
 
@@ -11,24 +11,37 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import msgspec
 
+import probes.agent
 from probes.centre import Centre, Reply
 from probes.clock import wall_ms
 from probes.config import CentreTarget, load_site
-from probes.push import Push
+from probes.probe import Context
 from probes.report import Answer, Gone, Report
 from probes.shelf import Identity
 from probes.spool import Spool
 from tests.bench.exactly_once.clock import SteppedClock
 from tests.bench.exactly_once.reports import make
-from tests.bench.exactly_once.truth import Ledger
+from tests.bench.exactly_once.truth import OWN_WORDS, Ledger
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a device is to be fed with."""
+
+    folder: Path
+    reports_per_s: float
+    each_its_own: bool
 
 
 class ToldSpool(Spool):
@@ -41,7 +54,9 @@ class ToldSpool(Spool):
     def add_all(self, reports: Sequence[Report]) -> list[Report]:
         named = super().add_all(reports)
         letter = "M" if self.in_memory else "S"
-        self._ledger.write(letter, ((report.boot, report.seq, report.labels["number"]) for report in named))
+        self._ledger.write(
+            letter, ((report.boot, report.seq, report.labels.get("number", OWN_WORDS)) for report in named)
+        )
         return named
 
     def acknowledge(
@@ -71,40 +86,32 @@ class HeardCentre(Centre):
         return reply
 
 
-async def feed(emit: Callable[[Report], None], clock: SteppedClock, folder: Path, random: Random) -> None:
-    """Emit so many reports a second, however late the loop is, until told that it is enough."""
-    told: dict[str, Any] = json.loads((folder / "feed.json").read_text())
-    life = f"{folder.name}.{random.getrandbits(48):x}"
+async def feed(told: Feed, context: Context) -> None:
+    """A runner that emits so many reports a second, however late the loop is, until told that it is enough."""
+    clock, random = context.clock, Random()
+    life = f"{told.folder.name}.{random.getrandbits(48):x}"
     start, made = clock.monotonic_ns(), 0
-    while not (folder / "enough").exists():
-        due = int((clock.monotonic_ns() - start) / 1e9 * told["reports_per_s"])
+    while not (told.folder / "enough").exists():
+        due = int((clock.monotonic_ns() - start) / 1e9 * told.reports_per_s)
         for number in range(made, due):
-            emit(make(f"{life}.{number}", wall_ms(clock), random, told["each_its_own"]))
+            context.emit(make(f"{life}.{number}", wall_ms(clock), random, told.each_its_own))
         made = max(made, due)
-        await asyncio.sleep(0.01 + 0.02 * random.random())
-
-
-async def spend(queue: asyncio.Queue[Report], spool: Spool, push: Push) -> None:
-    """Whatever was emitted goes to disk in one commit, then the sender is woken."""
-    while True:
-        reports = [await queue.get()]
-        while not queue.empty():
-            reports.append(queue.get_nowait())
-        await asyncio.to_thread(spool.add_all, reports)
-        push.wake(len(reports))
+        await clock.sleep(0.01 + 0.02 * random.random())
+    await asyncio.Event().wait()
 
 
 async def run(folder: Path) -> None:
     config = load_site(folder / "site.toml")
-    assert config.centre is not None
-    clock, ledger, random = SteppedClock(folder / "clock"), Ledger(folder / "ledger"), Random()
-    spool = ToldSpool(Path(config.spool.dir) / "spool.db", config.spool.max_bytes, clock, ledger)
-    queue: asyncio.Queue[Report] = asyncio.Queue()
-    async with HeardCentre(config.centre, ledger) as centre, asyncio.TaskGroup() as group:
-        push = Push(centre, config.centre.device, spool, clock, lambda items: None, random)
-        group.create_task(spend(queue, spool, push))
-        group.create_task(push.run())
-        group.create_task(feed(queue.put_nowait, clock, folder, random))
+    clock, ledger, stop = SteppedClock(folder / "clock"), Ledger(folder / "ledger"), asyncio.Event()
+    told = Feed(folder, **json.loads((folder / "feed.json").read_text()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    # The agent makes its own way to the centre; what it is answered there is to be known.
+    probes.agent.Centre = partial(HeardCentre, ledger=ledger)  # type: ignore[misc]
+    async with AsyncExitStack() as stack:
+        spool = ToldSpool(Path(config.spool.dir) / "spool.db", config.spool.max_bytes, clock, ledger)
+        agent = probes.agent.Agent(config, clock, spool, Random(), {"feed": partial(feed, told)})
+        await agent.live(stop, stack)
+        spool.close()
 
 
 if __name__ == "__main__":

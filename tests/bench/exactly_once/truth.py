@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Identity = tuple[str, int]
+OWN_WORDS = "-"
+"""The number of a report that the agent makes by itself, as when it is switched off."""
 FIELDS = {"S": 4, "M": 4, "A": 3, "T": 5, "R": 3, "P": 5}
 
 
