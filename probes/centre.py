@@ -38,19 +38,19 @@ class Reply(NamedTuple):
 
 
 class Centre:
-    """The centre's API as one device sees it. Use as `async with`.
+    """The centre's API as one device sees it. Use as `async with`. `context` replaces the trust that `target` names.
 
     Raises:
         OSError: the CA file cannot be read; ssl.SSLError: it holds no certificate.
     """
 
-    def __init__(self, target: CentreTarget) -> None:
+    def __init__(self, target: CentreTarget, context: ssl.SSLContext | None = None) -> None:
         self._url = target.url.rstrip("/")
         self._headers = {"User-Agent": "diemcau-probe", "Accept": "application/json"}
         if target.token:
             self._headers["Authorization"] = f"Bearer {target.token}"
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trust(target.ca_file) if target.url.startswith("https:") else None,
+            ssl_context=context or (trust(target.ca_file) if target.url.startswith("https:") else None),
             max_connections=4,
             max_keepalive_connections=2,
             keepalive_expiry=KEEP_ALIVE_S,
@@ -75,6 +75,10 @@ class Centre:
         """POST a one-time code for a token."""
         body = msgspec.json.encode({"code": code})
         return await self._ask("POST", "/api/v1/enrol", {"Content-Type": "application/json"}, body)
+
+    async def get_ca(self) -> Reply:
+        """GET the centre's own authority, PEM: public, and worth nothing until its fingerprint is compared."""
+        return await self._ask("GET", "/ca.pem", {})
 
     async def get_agenda(self, wait_s: int, etag: str | None = None) -> Reply:
         """GET the agenda; the centre holds the answer back for up to `wait_s` while it is the one `etag` names."""

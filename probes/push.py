@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import msgspec
 
 from probes.centre import UNREACHABLE, Centre, Reply
 from probes.clock import Clock, wall_ms
+from probes.config import CentreTarget, SpoolConfig
 from probes.pace import BACKFILL_BYTES_PER_S, Backoff, Pace, retry_after_s
 from probes.report import (
     MAX_GONE,
@@ -31,7 +33,7 @@ from probes.report import (
     pack,
 )
 from probes.shelf import Identity
-from probes.spool import Spool
+from probes.spool import SPOOL_FILE, Spool
 
 SLOW_RETRY_S = 60.0
 """After an answer that only people can mend: a token revoked, a site moved, a wrong address."""
@@ -258,6 +260,17 @@ class Push:
             else:
                 wait_s = retry_after_s(reply.retry_after, wall_ms(self._clock)) or max(wait_s, backoff.next_s())
             await self._clock.sleep(max(0.0, wait_s))
+
+
+async def flush_spool(spool_config: SpoolConfig, target: CentreTarget, clock: Clock) -> str:
+    """Send all that waits in a spool; returns "" once nothing does, else why the centre does not take it."""
+    spool = Spool(Path(spool_config.dir) / SPOOL_FILE, spool_config.max_bytes, clock)
+    try:
+        async with Centre(target) as centre:
+            push = Push(centre, target.device, spool, clock, lambda agenda: None, Random())
+            return "" if await push.flush() else push.trouble
+    finally:
+        spool.close()
 
 
 def _items(body: bytes) -> list[Any]:

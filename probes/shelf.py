@@ -11,9 +11,9 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -137,7 +137,7 @@ class Shelf:
     def _insert(self, reports: Sequence[Report]) -> list[Report]:
         minutes = dict(self._minute)
         with self._transaction():
-            first = self._db.execute("SELECT next_seq FROM identity").fetchone()[0]
+            first = self._one("SELECT next_seq FROM identity")
             named = [
                 msgspec.structs.replace(report, boot=self.boot, seq=first + index)
                 for index, report in enumerate(reports)
@@ -152,6 +152,13 @@ class Shelf:
             "INSERT OR IGNORE INTO report VALUES (?, ?, ?, ?, ?)",
             ((report.boot, report.seq, report.at, raw, msgspec.json.encode(report)) for report, raw in reports),
         )
+
+    def lose(self, number: int) -> None:
+        """The next `number` sequences will never come."""
+        with self._transaction():
+            first = self._one("SELECT next_seq FROM identity")
+            self._db.execute("UPDATE identity SET next_seq = ?", (first + number,))
+            self._close(Gone(self.boot, first, first + number - 1, "disk_full"))
 
     def make_room(self) -> bool:
         """Give up the oldest raw reports, keeping the first of each minute; when none is left, the oldest of all.
@@ -244,14 +251,7 @@ class Shelf:
         return {id for (id,) in self._db.execute("SELECT id FROM asked")}
 
     def held(self) -> Held:
-        oldest = self._db.execute("SELECT at FROM report ORDER BY rowid LIMIT 1").fetchone()
-        pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
-        return Held(
-            reports=self._one("SELECT count(*) FROM report"),
-            oldest_at=oldest[0] if oldest else None,
-            gone=self._one("SELECT count(*) FROM gone"),
-            bytes=pages * PAGE_BYTES,
-        )
+        return _held(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -266,6 +266,29 @@ class Shelf:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def look(path: Path) -> Held:
+    """How much waits in a spool, without touching it; its device may be running.
+
+    Raises:
+        sqlite3.DatabaseError: it is not there, or no spool.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return _held(db)
+
+
+def _held(db: sqlite3.Connection) -> Held:
+    def one(query: str) -> Any:
+        row = db.execute(query).fetchone()
+        return row[0] if row else None
+
+    return Held(
+        reports=one("SELECT count(*) FROM report"),
+        oldest_at=one("SELECT at FROM report ORDER BY rowid LIMIT 1"),
+        gone=one("SELECT count(*) FROM gone"),
+        bytes=(one("PRAGMA page_count") - one("PRAGMA freelist_count")) * PAGE_BYTES,
+    )
 
 
 def _is_raw(report: Report, minutes: dict[tuple[str | None, ...], int]) -> bool:

@@ -29,6 +29,8 @@ MEMORY_BYTES = 4 << 20
 """What may wait in memory while the disk takes nothing: some 3,000 reports."""
 LOOK_AT_DISK_NS = 30_000_000_000
 LEAST_BYTES = 4 << 20
+SPOOL_FILE = "spool.db"
+"""Of every device, in the folder that its configuration names."""
 
 _BROKEN = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 _Result = TypeVar("_Result")
@@ -71,6 +73,10 @@ class Spool:
     def add_all(self, reports: Sequence[Report]) -> list[Report]:
         """Store a group of reports in one commit."""
         return self._do(lambda shelf: shelf.add(reports)) if reports else []
+
+    def lose(self, number: int) -> None:
+        """So many reports were lost before they could be stored: give them numbers, and tell these as gone."""
+        self._do(lambda shelf: shelf.lose(number))
 
     def newest(self, limit: int) -> list[Report]:
         """At most `limit` reports that wait, newest first."""

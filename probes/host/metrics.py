@@ -93,4 +93,10 @@ FAILURES: list[FailureCode] = [
         Meaning.OFF,
         Text("Thiết bị đã tắt đúng cách", "The device was switched off in order"),
     ),
+    FailureCode(
+        PROBE,
+        "part_failed",
+        Meaning.NOT_MEASURED,
+        Text("Một phần của thiết bị đo gặp lỗi, đang khởi động lại", "A part of the agent failed and is started again"),
+    ),
 ]

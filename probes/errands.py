@@ -1,0 +1,136 @@
+"""Does what the centre asks and what the day brings: bursts, path runs, new limits; each once, and never too near a
+meeting. What is asked is judged in agenda.py; here it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from probes.agenda import Agenda, Item, due, forbids, over, take, without
+from probes.clock import Clock, wall_ms
+from probes.config import HubTarget, Line, SiteConfig
+from probes.link.path import measure_path
+from probes.probe import Ask, Emit
+from probes.report import MAX_LABEL_CHARS, Report
+from probes.schedule import Daily, is_daily_due, site_day
+from probes.spool import Spool
+
+DAILY_PATH = Daily("path", opens_minute=5 * 60, spread_minutes=90, settle_s=1800.0)
+"""Early, before the day's first meetings are near; a device that is off at night does it within half an hour."""
+DAY_MS = 86_400_000
+LOOK_S = 1.0
+LIMITS_FILE = "limits.json"
+
+ASKED: Mapping[str, Sequence[str]] = {"burst": ("link",), "check": ("host", "link")}
+"""Which runners an action is passed on to."""
+
+log = logging.getLogger(__name__)
+
+
+class Errands:
+    """What one device has to do beside its light runners."""
+
+    def __init__(
+        self, config: SiteConfig, clock: Clock, spool: Spool, emit: Emit, asks: Mapping[str, asyncio.Queue[Ask]]
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._spool = spool
+        self._emit = emit
+        self._asks = asks
+        self._agenda = Agenda()
+        self._has_heard = config.centre is None
+        self._done = spool.asked()
+        self._last_day: int | None = None
+        self._hops: dict[tuple[str, str], list[str]] = {}
+        self._complained: set[str] = set()
+        self._started_ns = clock.monotonic_ns()
+
+    def take(self, listed: Sequence[Any]) -> None:
+        """The agenda as the centre now lists it."""
+        self._agenda, faults = take(listed, wall_ms(self._clock), self._done)
+        self._has_heard = True
+        for sentence in set(faults) - self._complained:
+            log.warning("%s", sentence)
+        self._complained = set(faults)
+
+    def may(self, do: str) -> bool:
+        """Whether the room allows this now."""
+        return forbids(self._agenda, do, wall_ms(self._clock)) is None
+
+    async def run(self) -> None:
+        """Do each thing when it is due, one after the other, until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK_S)
+            now_ms = wall_ms(self._clock)
+            for item in over(self._agenda, now_ms):
+                log.warning("%s (%s) was not done: its time passed before it was allowed.", item.do, item.id)
+                self._agenda = without(self._agenda, item.id)
+            for item in due(self._agenda, now_ms):
+                await self._begin(item)
+            await self._daily(now_ms)
+
+    async def _begin(self, item: Item) -> None:
+        """Remember it as done, then do it: after a crash in between it is not done twice."""
+        self._done.add(item.id)
+        self._agenda = without(self._agenda, item.id)
+        await asyncio.to_thread(self._spool.remember_asked, item.id, item.until)
+        ask = Ask(item.do, item.id, item.args)
+        match item.do:
+            case "path":
+                await self._measure_paths(ask)
+            case "limits":
+                await asyncio.to_thread(self._keep_limits, item)
+            case _:
+                self._pass_on(ask)
+
+    def _pass_on(self, ask: Ask) -> None:
+        runners = [self._asks[name] for name in ASKED.get(ask.do, ()) if name in self._asks]
+        if not runners:
+            log.warning("The centre asks %s (%s), which this device has nothing for.", ask.do, ask.id)
+        for runner in runners:
+            runner.put_nowait(ask)
+
+    def _keep_limits(self, item: Item) -> None:
+        """The limits in force at this site, for the device's own verdicts."""
+        file = Path(self._config.spool.dir) / LIMITS_FILE
+        fresh = file.with_suffix(".new")
+        try:
+            fresh.write_bytes(msgspec.json.encode(item.args))
+            fresh.replace(file)
+        except OSError as error:
+            log.warning("The limits %s cannot be kept: %s.", item.id, error)
+
+    async def _daily(self, now_ms: int) -> None:
+        """The day's path run; only once the centre has said which meetings there are."""
+        on_for_s = (self._clock.monotonic_ns() - self._started_ns) / 1e9
+        if not self._has_heard or not is_daily_due(DAILY_PATH, self._config.site, now_ms, on_for_s, self._last_day):
+            return
+        id = f"path-{site_day(now_ms)}"
+        if id not in self._done and self.may("path"):
+            self._done.add(id)
+            await asyncio.to_thread(self._spool.remember_asked, id, now_ms + 2 * DAY_MS)
+            await self._measure_paths(Ask("path"))
+        if id in self._done:
+            self._last_day = site_day(now_ms)
+
+    async def _measure_paths(self, ask: Ask) -> None:
+        for line in self._config.lines:
+            for hub in self._config.hubs:
+                if ask.args.get("hub", hub.id) == hub.id and ask.args.get("line", line.id) == line.id:
+                    self._emit(await self._measure_path(ask, hub, line))
+
+    async def _measure_path(self, ask: Ask, hub: HubTarget, line: Line) -> Report:
+        hops = self._hops.get((hub.id, line.id), [])
+        ran = await measure_path(hub, line, self._clock, may_go_on=lambda: self.may("path"), hops_before=hops)
+        self._hops[hub.id, line.id] = ran.hops or hops
+        if not ask.id:
+            return ran.report
+        labels = {**ran.report.labels, "agenda": ask.id[:MAX_LABEL_CHARS]}
+        return msgspec.structs.replace(ran.report, labels=labels)

@@ -1,0 +1,131 @@
+"""What the centre asks is done once, at its time, and never too near a meeting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from probes.clock import wall_ms
+from probes.config import CentreTarget, HubTarget, SiteConfig, SpoolConfig
+from probes.errands import LIMITS_FILE, Errands
+from probes.probe import Ask
+from probes.report import Report
+from probes.schedule import site_day
+from probes.spool import LEAST_BYTES, Spool
+from tests.probes.fakes import HandClock, running, until
+
+HOUR = 3_600_000
+MORNING_S = 1_800_000_000.0
+"""15:00 of a site's day."""
+
+
+class Room:
+    """One device whose hub has a name that no server knows: a path run ends at once, as a report of that failure."""
+
+    def __init__(self, folder: Path, has_centre: bool = True) -> None:
+        self.clock = HandClock(MORNING_S)
+        self.reports: list[Report] = []
+        self.link: asyncio.Queue[Ask] = asyncio.Queue()
+        self.host: asyncio.Queue[Ask] = asyncio.Queue()
+        self.spool = Spool(folder / "spool.db", LEAST_BYTES, self.clock)
+        centre = CentreTarget("http://127.0.0.1:9", "d-1", "t") if has_centre else None
+        hubs = [HubTarget("hp", "no-such-host.invalid"), HubTarget("hd", "no-such-host.invalid")]
+        self.config = SiteConfig("a", centre, hubs, spool=SpoolConfig(str(folder)))
+        self.errands = self.start()
+
+    def start(self) -> Errands:
+        asks = {"link": self.link, "host": self.host}
+        return Errands(self.config, self.clock, self.spool, self.reports.append, asks)
+
+    def item(self, do: str, id: str = "a-1", **args: Any) -> dict[str, Any]:
+        at = wall_ms(self.clock)
+        return {"id": id, "do": do, "at": at, "until": at + HOUR, "args": args}
+
+    def no_daily_today(self) -> None:
+        day = f"path-{site_day(wall_ms(self.clock))}"
+        self.spool.remember_asked(day, wall_ms(self.clock) + 24 * HOUR)
+        self.errands = self.start()
+
+
+async def test_a_burst_is_passed_to_the_link_once_even_after_a_restart(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    asked = room.item("burst", seconds=60)
+    room.errands.take([asked])
+    async with running(room.errands.run()):
+        await until(lambda: not room.link.empty())
+        room.errands.take([asked])
+        start = room.clock.monotonic_ns()
+        await until(lambda: room.clock.monotonic_ns() > start + 10e9)
+    assert room.link.get_nowait() == Ask("burst", "a-1", {"seconds": 60})
+    again = room.start()
+    again.take([asked])
+    async with running(again.run()):
+        start = room.clock.monotonic_ns()
+        await until(lambda: room.clock.monotonic_ns() > start + 10e9)
+    assert room.link.empty()
+
+
+async def test_a_path_run_says_what_asked_for_it_and_of_which_hub(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    room.errands.take([room.item("path", hub="hd")])
+    async with running(room.errands.run()):
+        await until(lambda: room.reports)
+    assert [(report.probe, report.target, report.labels["agenda"]) for report in room.reports] == [
+        ("link", "hd", "a-1")
+    ]
+
+
+async def test_a_path_run_waits_until_the_meeting_is_over(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    meeting = {**room.item("meeting", "m"), "until": wall_ms(room.clock) + HOUR // 2}
+    room.errands.take([meeting, room.item("path")])
+    assert not room.errands.may("path")
+    async with running(room.errands.run()):
+        await until(lambda: len(room.reports) == 2)
+    assert all(report.at >= meeting["until"] for report in room.reports)
+
+
+async def test_the_daily_path_run_waits_for_the_centres_word_on_meetings_and_is_done_once_a_day(
+    tmp_path: Path,
+) -> None:
+    room = Room(tmp_path)
+    room.clock.pass_s(3600)
+    async with running(room.errands.run()):
+        start = room.clock.monotonic_ns()
+        await until(lambda: room.clock.monotonic_ns() > start + 3 * 3600e9)
+        assert room.reports == []
+        room.errands.take([])
+        await until(lambda: len(room.reports) == 2)
+        start = room.clock.monotonic_ns()
+        await until(lambda: room.clock.monotonic_ns() > start + 600e9)
+    assert [report.target for report in room.reports] == ["hp", "hd"]
+    again = room.start()
+    again.take([])
+    room.clock.pass_s(1900)
+    async with running(again.run()):
+        start = room.clock.monotonic_ns()
+        await until(lambda: room.clock.monotonic_ns() > start + 600e9)
+    assert len(room.reports) == 2, "a restart is no new day"
+
+
+async def test_new_limits_are_kept_for_the_devices_own_verdicts(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    table: dict[str, Any] = {"version": "3f", "limits": {"link.rtt_p50_ms": {"good": [None, 80], "fair": [None, 200]}}}
+    room.errands.take([room.item("limits", "limits-3f", **table)])
+    async with running(room.errands.run()):
+        await until(lambda: (tmp_path / LIMITS_FILE).exists())
+    assert json.loads((tmp_path / LIMITS_FILE).read_text()) == table
+
+
+async def test_what_no_probe_here_can_do_is_said(tmp_path: Path, caplog: Any) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    room.errands.take([room.item("call")])
+    async with running(room.errands.run()):
+        await until(lambda: "asks call (a-1), which this device has nothing for" in caplog.text)
