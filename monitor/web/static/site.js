@@ -152,6 +152,7 @@ function Cell({ w, declared, figure, span = 1 }) {
   if (!figure) return html`<td colspan=${span} class="muted">${w.t("site.not_measured")}</td>`;
   const over = ["fair", "poor"].includes(figure.verdict) ? figure.verdict : "";
   const unit = declared.metrics[figure.metric]?.unit ?? "count";
+  if (figure.stale) return html`<td colspan=${span} class="muted"><${Figure} w=${w} value=${figure.value} unit=${unit} /> <span class="old">${w.t("site.old")}</span></td>`;
   return html`<td colspan=${span} class=${over}>${over && html`<${Shape} verdict=${over} /><span class="hidden">${w.t(`verdict.${over}`)}: </span>`}<${Figure} w=${w} value=${figure.value} unit=${unit} /></td>`;
 }
 

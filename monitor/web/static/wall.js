@@ -89,12 +89,12 @@ function Between({ w, live, one, two }) {
   const links = [[one, two], [two, one]].flatMap(([from, to]) => live.streamsOf(from.id).filter((stream) => stream.probe === "link" && stream.target === to.id && !stream.stale));
   const [link] = links.sort((a, b) => b.at - a.at);
   const rtt = link?.figures.get("link.rtt_p50_ms");
-  const losses = ["link.loss_up_ratio", "link.loss_down_ratio", "link.loss_round_ratio"].map((metric) => link?.figures.get(metric)).filter(Boolean);
+  const losses = ["link.loss_up_ratio", "link.loss_down_ratio", "link.loss_round_ratio"].map((metric) => link?.figures.get(metric)).filter((figure) => figure && !figure.stale);
   return html`<div class="between">
     <svg viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true"><path d="M0 6H100" stroke="currentColor" stroke-width="2" stroke-dasharray=${link ? "none" : "4 4"} vector-effect="non-scaling-stroke" /></svg>
     <p>${w.t(link ? "wall.between" : "wall.between_none")}</p>
     ${link && html`<p class="ways">
-      ${rtt && html`<span>${w.t("wall.rtt")} <${Figure} w=${w} value=${rtt.value} unit="ms" /></span>`}
+      ${rtt && !rtt.stale && html`<span>${w.t("wall.rtt")} <${Figure} w=${w} value=${rtt.value} unit="ms" /></span>`}
       ${losses.length > 0 && html`<span>${w.t("wall.loss")} <${Figure} w=${w} value=${Math.max(...losses.map((loss) => loss.value))} unit="ratio" /></span>`}
     </p>`}
   </div>`;
