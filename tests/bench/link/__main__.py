@@ -63,7 +63,9 @@ def _all_links(cases: Sequence[Case], load: str, asked: argparse.Namespace) -> l
         ]
         if asked.witness:
             waiting += [
-                pool.submit(over_the_witness, asked.witness, case, f"{load}, witness", asked.seconds) for case in cases
+                pool.submit(over_the_witness, asked.witness, case, f"{load}, witness", asked.seconds)
+                for case in cases
+                if not case.ipv6
             ]
         return [_told(one.result()) for one in waiting]
 

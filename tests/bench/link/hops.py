@@ -25,4 +25,4 @@ def session(rows: Sequence[Row], hub_port: int) -> tuple[list[Hop], list[Hop]]:
 
 def _hop(row: Row) -> Hop:
     echo = int.from_bytes(row.head[SENDER_SEQ_AT], "big") if row.direction == "ba" else 0
-    return Hop(row.seq32 or 0, echo, row.verdict == Verdict.DUPLICATE, row.t_in_ns, row.t_out_ns)
+    return Hop(row.seq32 or 0, echo, row.verdict == Verdict.DUPLICATE, row.t_in_ns, row.t_out_ns, row.ip_bytes)

@@ -17,6 +17,7 @@ class Case(NamedTuple):
     """Chosen so that about the nominal share of the first 600 packets is lost, doubled and reordered."""
     crowded: bool = False
     """A TCP transfer runs up beside the measurement, as hard as it can."""
+    ipv6: bool = False
 
 
 LINKS = (
@@ -54,5 +55,12 @@ LINKS = (
         Way(delay_ms=20, jitter_ms=5, shape="exponential", loss=0.01, duplicate=0.01, reorder=0.01, reorder_by_ms=250),
         Way(delay_ms=25, jitter_ms=3, shape="normal", bursts=Bursts(0.005, 0.3), duplicate=0.01),
         seed=59,
+    ),
+    Case(
+        "everything, IPv6",
+        Way(delay_ms=20, jitter_ms=5, shape="exponential", loss=0.01, duplicate=0.01, reorder=0.01, reorder_by_ms=250),
+        Way(delay_ms=25, jitter_ms=3, shape="normal", bursts=Bursts(0.005, 0.3), duplicate=0.01),
+        seed=59,
+        ipv6=True,
     ),
 )

@@ -68,11 +68,12 @@ def over_our_link(case: Case, load: str, seconds: int, with_peers: bool) -> Run:
         namespaces(2) as (site, hub),
         Link(site, hub, ab=case.up, ba=case.down, seed=case.seed, match="datagram") as link,
     ):
+        address = link.b_ip6 if case.ipv6 else link.b_ip
         with crowd(site, hub, link.b_ip) if case.crowded else nullcontext():
-            with ours.hub(hub, link.b_ip):
-                report = ours.once(site, link.b_ip, seconds)
+            with ours.hub(hub, address):
+                report = ours.once(site, address, seconds)
             up, down = hops.session(link.rows(), ours.HUB_PORT)
-            heard = peers.run_all(link) if with_peers else []
+            heard = peers.run_all(link) if with_peers and not case.ipv6 else []
         return _run(case.name, load, report, up, down, heard, link.counters())
 
 

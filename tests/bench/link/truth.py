@@ -7,12 +7,13 @@ Nothing of `probes` is used here. Definitions:
 - reordered: RFC 4737 section 3.3: it arrived with a number below that of one already arrived; copies are left out.
 - round trip: the times on the link, there and back, of the answer that came first.
 - delay variation: mean absolute difference of one-way delays of neighbouring packets, and 99th percentile minus
-  minimum (RFC 5481 section 4.2), of the packets whose answer came back: the others nobody can have measured.
+  minimum (RFC 5481 section 4.2), of the packets whose answer came back (the others nobody can have measured) and of
+  the most common size (a large packet is slower through a bottleneck, which is no variation of the line).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -27,6 +28,7 @@ class Hop(NamedTuple):
     t_in_ns: int
     t_out_ns: int
     """0: it never left."""
+    ip_bytes: int = 0
 
 
 class Counts(NamedTuple):
@@ -74,9 +76,10 @@ def delays(up: Sequence[Hop], down: Sequence[Hop], sent: int) -> Delays | None:
     trips = [trip for trip in round_trips(up, down) if trip[0].number in window]
     if len(trips) < 2:
         return None
-    there = [out.t_out_ns - out.t_in_ns for out, _ in trips]
-    back = [answer.t_out_ns - answer.t_in_ns for _, answer in trips]
-    both = [a + b for a, b in zip(there, back, strict=True)]
+    both = [_took(out) + _took(answer) for out, answer in trips]
+    ((size, _),) = Counter(out.ip_bytes for out, _ in trips).most_common(1)
+    there = [_took(out) for out, _ in trips if out.ip_bytes == size]
+    back = [_took(answer) for out, answer in trips if out.ip_bytes == size]
     in_ms = 1e-6
     return Delays(
         rtt_p50=percentile(both, 0.5) * in_ms,
@@ -135,6 +138,10 @@ def percentile(values: Sequence[float], share: float) -> float:
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def _took(hop: Hop) -> int:
+    return hop.t_out_ns - hop.t_in_ns
 
 
 def _window(up: Iterable[Hop], sent: int) -> set[int]:

@@ -89,4 +89,5 @@ def hops(log: Path, hub_port: int) -> tuple[list[Hop], list[Hop]]:
 def _hop(row: Sequence[str], echo: int) -> Hop:
     arrived = row[9] in ("D", "2", "R")
     t_in_ns = int(row[2])
-    return Hop(int(row[8]), echo, row[9] == "2", t_in_ns, t_in_ns + round(float(row[12]) * 1000) if arrived else 0)
+    t_out_ns = t_in_ns + round(float(row[12]) * 1000) if arrived else 0
+    return Hop(int(row[8]), echo, row[9] == "2", t_in_ns, t_out_ns, int(row[3]))
