@@ -305,7 +305,7 @@ def _marks(samples: Sequence[_Sample], dscp: int) -> dict[str, float]:
         seen = [sample.answer for sample in samples if sample.sent.dscp == sent_as]
         values[f"dscp_{kind}up"] = _most_common(answer.dscp_up for answer in seen)
         values[f"dscp_{kind}down"] = _most_common(answer.dscp_down for answer in seen if answer.dscp_up is not None)
-        if not kind:
+        if not kind and values["dscp_down"] is None:  # nobody was asked to answer as we sent: as it came, then
             values["dscp_down"] = _most_common(answer.dscp_down for answer in seen)
     values["ttl_up"] = _most_common(sample.answer.ttl_up or None for sample in samples)
     values["ttl_down"] = _most_common(sample.answer.ttl_down for sample in samples)
