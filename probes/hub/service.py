@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from socket import socket
 
+import probes.host.probe as host
+import probes.link.probe as link
+from probes.agent import Work, keep_running, switched_off
 from probes.centre import Centre
 from probes.clock import Clock, SystemClock, wall_ms
-from probes.config import CentreTarget, ConfigError, HubConfig
+from probes.config import CentreTarget, ConfigError, HubConfig, SiteConfig
+from probes.delivery import Delivery
 from probes.hub.crew import Crew
 from probes.hub.exposition import exposition
 from probes.hub.health import EVERY_S, health, presence_reports, wait_p99_ms
@@ -30,6 +33,8 @@ from probes.hub.talk import Start
 from probes.hub.waits import Waits
 from probes.link.packet import STAMP_PORT
 from probes.link.reflect import AGREED_PPS, OPEN_PPS
+from probes.notify import notify, watchdog_s
+from probes.probe import Context, Emit
 from probes.push import Push
 from probes.report import Report
 from probes.spool import Spool
@@ -45,23 +50,23 @@ class Hub:
     """Everything a running hub consists of, but the sockets' packets, which the workers see alone."""
 
     def __init__(self, config: HubConfig, sockets: Sequence[Sequence[socket]], near: bool, clock: Clock) -> None:
-        self.config = config
-        self.clock = clock
-        self.mode = "open" if near else "listed"
-        self.site_list = SiteList(Path(config.spool.dir) / "sites.json") if config.centre else None
-        self.crew = Crew(sockets, self._start_of(sockets, near), self._tell, clock)
-        self.loop_waits = Waits()
-        self.spool: Spool | None = None
-        self.push: Push | None = None
+        self._config = config
+        self._clock = clock
+        self._random = Random()
+        self._mode = "open" if near else "listed"
+        self._site_list = SiteList(Path(config.spool.dir) / "sites.json") if config.centre else None
+        self._crew = Crew(sockets, self._start_of(sockets, near), self._tell, clock)
+        self._emit: Emit = _nowhere
+        self._loop_waits = Waits()
         self._lag_p99_ms: float | None = None
         self._wait_p99_ms: float | None = None
 
     def _start_of(self, sockets: Sequence[Sequence[socket]], near: bool) -> Start:
-        config = self.config
+        config = self._config
         return Start(
             fds=[],
             own_ports=sorted({each.getsockname()[1] for group in sockets for each in group}),
-            sites=self.site_list.sites if self.site_list else [],
+            sites=self._site_list.sites if self._site_list else [],
             near=near,
             packets_per_second=max(1, config.packets_per_second // config.workers),
             sessions=config.sessions,
@@ -70,78 +75,104 @@ class Hub:
 
     async def run(self) -> None:
         """Until cancelled; then everything measured is stored, and sent if the centre takes it quickly."""
+        work: dict[str, Work] = {
+            "workers": self._crew.run,
+            "loop": self._watch_loop,
+            "health": self._report_health,
+            "manager": self._tell_manager,
+        }
         async with AsyncExitStack() as stack:
-            tasks: list[Coroutine[None, None, None]] = []
-            if self.config.metrics_listen is not None:
-                await self._serve_metrics(self.config.metrics_listen, stack)
-            if self.config.centre is not None:
-                tasks += await self._be_a_device(self.config.centre, stack)
+            if self._config.metrics_listen is not None:
+                await self._serve_metrics(self._config.metrics_listen, stack)
+            if self._config.centre is not None:
+                work |= await self._be_a_device(self._config.centre, stack)
             async with asyncio.TaskGroup() as group:
-                for task in (*tasks, self.crew.run(), self._watch_loop(), self._report_health()):
-                    group.create_task(task)
+                for name, each in work.items():
+                    group.create_task(keep_running(name, each, self._emit, self._clock, self._random))
 
-    async def _be_a_device(self, target: CentreTarget, stack: AsyncExitStack) -> list[Coroutine[None, None, None]]:
-        """What a device does beside its work: push its reports, ask whom to answer."""
+    async def _be_a_device(self, target: CentreTarget, stack: AsyncExitStack) -> dict[str, Work]:
+        """What a device does beside its own work; stopped last, so that nothing emitted is lost."""
+        config, clock = self._config, self._clock
         centre = await stack.enter_async_context(Centre(target))
-        self.spool = Spool(Path(self.config.spool.dir) / "spool.db", self.config.spool.max_bytes, self.clock)
-        stack.callback(self.spool.close)
-        random = Random(os.urandom(8))
-        self.push = Push(centre, target.device, self.spool, self.clock, lambda agenda: None, random)
-        stack.push_async_callback(self._flush)
-        assert self.site_list is not None
-        return [self.push.run(), self.site_list.keep_fresh(centre, self.crew.know, self.clock, random)]
+        spool = Spool(Path(config.spool.dir) / "spool.db", config.spool.max_bytes, clock)
+        stack.callback(spool.close)
+        push = Push(centre, target.device, spool, clock, lambda agenda: None, self._random)
+        delivery = Delivery(spool, push.wake)
+        stack.push_async_callback(_end_delivery, delivery, asyncio.create_task(delivery.run()), push, clock)
+        self._emit = delivery.emit
+        site = SiteConfig(config.site, hubs=config.peers, spool=config.spool)
+        context = Context(site, clock, delivery.emit, held=spool.held)
+        know, site_list = self._crew.know, self._site_list
+        assert site_list is not None
+        return {
+            "push": push.run,
+            "sites": lambda: site_list.keep_fresh(centre, know, clock, self._random),
+            "link": lambda: link.run(context),
+            "host": lambda: host.run(context),
+        }
 
     async def _serve_metrics(self, listen: str, stack: AsyncExitStack) -> None:
-        host, port = parse_listen(listen, METRICS_PORT)
+        address, port = parse_listen(listen, METRICS_PORT)
         try:
-            server = await serve_metrics(host, port, self.metrics_text)
+            server = await serve_metrics(address, port, self._metrics_text)
         except OSError as error:
             raise ConfigError(
                 f"metrics_listen = {listen!r}: the port cannot be opened ({error.strerror}); choose another."
             ) from error
         stack.callback(server.close)
 
-    def metrics_text(self) -> str:
-        """What /metrics answers."""
+    def _metrics_text(self) -> str:
         lag, wait = (None if each is None else each / 1e3 for each in (self._lag_p99_ms, self._wait_p99_ms))
-        return exposition(self.crew.totals(), self.mode, lag, wait)
+        return exposition(self._crew.totals(), self._mode, lag, wait)
 
     async def _report_health(self) -> None:
-        before = self.crew.totals()
+        before = self._crew.totals()
         while True:
-            at, start_ns = wall_ms(self.clock), self.clock.monotonic_ns()
-            await self.clock.sleep(EVERY_S)
-            now, loop_waits, packet_waits = self.crew.totals(), self.loop_waits.take(), self.crew.take_waits()
+            at, start_ns = wall_ms(self._clock), self._clock.monotonic_ns()
+            await self._clock.sleep(EVERY_S)
+            now, loop_waits, packet_waits = self._crew.totals(), self._loop_waits.take(), self._crew.take_waits()
             self._lag_p99_ms, self._wait_p99_ms = wait_p99_ms(loop_waits), wait_p99_ms(packet_waits)
-            took_ms = (self.clock.monotonic_ns() - start_ns) // 1_000_000
+            took_ms = (self._clock.monotonic_ns() - start_ns) // 1_000_000
             values = health(before, now, loop_waits, packet_waits)
-            self._store([Report(PROBE, at, took_ms, values=values, labels={"hub": self.mode})])
+            self._emit(Report(PROBE, at, took_ms, values=values, labels={"hub": self._mode}))
             before = now
 
     def _tell(self, sites: list[str], silent: bool) -> None:
         if silent:
             log.warning("Not heard for 3 s: %s.", ", ".join(sites[:20]) + (" …" if len(sites) > 20 else ""))
-        self._store(presence_reports(sites, silent, wall_ms(self.clock)))
-
-    def _store(self, reports: list[Report]) -> None:
-        if self.spool is not None and self.push is not None:
-            self.spool.add_all(reports)
-            self.push.wake(len(reports))
+        for report in presence_reports(sites, silent, wall_ms(self._clock)):
+            self._emit(report)
 
     async def _watch_loop(self) -> None:
         """How late the loop wakes what asked to be woken."""
         while True:
-            start_ns = self.clock.monotonic_ns()
-            await self.clock.sleep(LAG_EVERY_S)
-            self.loop_waits.add(max(0, self.clock.monotonic_ns() - start_ns - int(LAG_EVERY_S * 1e9)))
+            start_ns = self._clock.monotonic_ns()
+            await self._clock.sleep(LAG_EVERY_S)
+            self._loop_waits.add(max(0, self._clock.monotonic_ns() - start_ns - int(LAG_EVERY_S * 1e9)))
 
-    async def _flush(self) -> None:
-        assert self.push is not None
-        try:
-            async with asyncio.timeout(FLUSH_LIMIT_S):
-                await self.push.flush()
-        except TimeoutError:
-            log.info("The centre did not take everything in time; the rest stays in the spool.")
+    async def _tell_manager(self) -> None:
+        """READY, then a sign of life at least twice within the service manager's patience."""
+        every_s = (watchdog_s() or 60.0) / 3
+        notify("READY=1")
+        while True:
+            totals = self._crew.totals()
+            notify(f"WATCHDOG=1\nSTATUS={totals.sessions} sessions, {totals.workers} workers")
+            await asyncio.sleep(every_s)
+
+
+def _nowhere(report: Report) -> None:
+    """Where reports of a hub without a centre go: /metrics tells what there is to tell."""
+
+
+async def _end_delivery(delivery: Delivery, storing: asyncio.Task[None], push: Push, clock: Clock) -> None:
+    delivery.emit(switched_off(wall_ms(clock)))
+    delivery.close()
+    await storing
+    try:
+        async with asyncio.timeout(FLUSH_LIMIT_S):
+            await push.flush()
+    except TimeoutError:
+        log.info("The centre did not take everything in time; the rest stays in the spool.")
 
 
 async def serve(config: HubConfig, clock: Clock | None = None) -> None:

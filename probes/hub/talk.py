@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import msgspec
 
 from probes.link.admit import Sender
+from probes.link.packet import StampKey
 
 
 class HubSite(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ class HubSite(msgspec.Struct, frozen=True):
         """Raises ValueError where key, SSID or a network cannot be read."""
         if self.ssid is not None and not 0 <= self.ssid <= 0xFFFF:
             raise ValueError(f"the SSID {self.ssid} is not between 0 and 65535")
-        key = bytes.fromhex(self.stamp_key) if self.stamp_key else None
+        key = StampKey(bytes.fromhex(self.stamp_key)) if self.stamp_key else None
         return Sender(self.site, self.ssid, key, tuple(ip_network(each, strict=False) for each in self.sources))
 
 

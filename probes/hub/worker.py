@@ -21,11 +21,13 @@ from probes.hub.presence import Presence
 from probes.hub.talk import HubSite, Start, Status, senders_of
 from probes.hub.waits import Waits
 from probes.link.admit import Senders
+from probes.link.packet import error_estimate
 from probes.link.reflect import Reflector
+from probes.timex import clock_error_s
 
 TICK_NS = 250_000_000
 STATUS_EVERY_TICKS = 4
-EXPIRE_EVERY_TICKS = 40
+CLOCK_EVERY_TICKS = 64
 MAX_LINE_BYTES = 16 << 20
 
 
@@ -73,6 +75,8 @@ class Worker:
     def _tick(self, now_ns: int) -> None:
         self._ticks += 1
         full = self._ticks % STATUS_EVERY_TICKS == 1
+        if self._ticks % CLOCK_EVERY_TICKS == 1:
+            self._reflector.error_estimate = error_estimate(clock_error_s())
         if full:
             self._sessions = self._reflector.expire(now_ns)
         if not self._to_say:  # a supervisor that does not read gets one line, and later all changes in one

@@ -9,11 +9,12 @@ authenticated) cannot be seen in a packet: it is agreed by SSID, so every functi
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import struct
 from collections.abc import Iterator
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 STAMP_PORT = 862
 MAX_PACKET_BYTES = 9216
@@ -51,6 +52,9 @@ AUTH_SSID_AT = 26
 
 NTP_OF_UNIX_EPOCH_S = 2_208_988_800
 _SECOND_NS = 1_000_000_000
+_BLOCK_BYTES = 64
+_INNER_PAD = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER_PAD = bytes(octet ^ 0x5C for octet in range(256))
 _UINT32 = 0xFFFF_FFFF
 _UINT64 = 0xFFFF_FFFF_FFFF_FFFF
 SYNCHRONISED = 0x8000
@@ -175,8 +179,34 @@ def error_s_of(estimate: int) -> float:
 # --- integrity ------------------------------------------------------------------------------------------------------
 
 
+class StampKey(bytes):
+    """A key whose two padded blocks are hashed once and for all (RFC 2104 section 4): a third of the cost a packet.
+
+    It is the key's octets, so it stands wherever a key does.
+    """
+
+    _inner: hashlib._Hash
+    _outer: hashlib._Hash
+
+    def __new__(cls, octets: bytes) -> Self:
+        key = super().__new__(cls, octets)
+        block = (hashlib.sha256(octets).digest() if len(octets) > _BLOCK_BYTES else octets).ljust(_BLOCK_BYTES, b"\0")
+        key._inner = hashlib.sha256(block.translate(_INNER_PAD))
+        key._outer = hashlib.sha256(block.translate(_OUTER_PAD))
+        return key
+
+    def tag(self, covered: bytes | bytearray | memoryview) -> bytes:
+        """HMAC-SHA-256 truncated to 128 bits."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(covered)
+        outer.update(inner.digest())
+        return outer.digest()[:HMAC_BYTES]
+
+
 def tag_of(key: bytes, covered: bytes | bytearray | memoryview) -> bytes:
     """HMAC-SHA-256 truncated to 128 bits (RFC 8762 section 4.4)."""
+    if isinstance(key, StampKey):
+        return key.tag(covered)
     return hmac.digest(key, covered, "sha256")[:HMAC_BYTES]
 
 

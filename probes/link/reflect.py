@@ -278,7 +278,7 @@ class Reflector:
             raise Refused("answer")
         session = self._proven.get(source)
         if session is None or session.ssid != ssid:
-            session = self._prove(request, source, t1, ssid, now_ns)
+            session = self._prove(request, source, t1, error, t2, ssid, now_ns)
         elif not is_sealed_by(request, session.key):
             raise Refused("bad_hmac")
         if self._clock_window_ns is not None:
@@ -305,11 +305,12 @@ class Reflector:
         return reflect_tlvs_into(reply, request, size, tos, session.key)
 
     def _check_clock(self, t1: int, error: int, t2: int) -> None:
-        apart_ns = unix_ns_from_stamp(t1, error) - unix_ns_from_stamp(t2, 0)
-        if abs(apart_ns) > (self._clock_window_ns or 0):
+        if abs(_apart_ns(t1, error, t2)) > (self._clock_window_ns or 0):
             raise Refused("clock")
 
-    def _prove(self, request: bytearray, source: bytes, t1: int, ssid: int, now_ns: int) -> ProvenSession:
+    def _prove(
+        self, request: bytearray, source: bytes, t1: int, error: int, t2: int, ssid: int, now_ns: int
+    ) -> ProvenSession:
         sender = self._senders.with_key(ssid)
         if sender is None or sender.key is None:
             raise Refused("stranger")
@@ -318,14 +319,17 @@ class Reflector:
             raise Refused("new_rate")
         if not is_sealed_by(request, sender.key):
             raise Refused("bad_hmac")
-        self._make_place(ssid, t1, now_ns)
+        self._make_place(ssid, t1, abs(_apart_ns(t1, error, t2)) <= LATE_NS, now_ns)
         session = ProvenSession(sender, sender.key, ssid, t1, now_ns)
         self._proven[source] = session
         self._places[ssid].append(source)
         return session
 
-    def _make_place(self, ssid: int, t1: int, now_ns: int) -> None:
-        """A sender has few sessions, and a packet recorded from one of them opens no other."""
+    def _make_place(self, ssid: int, t1: int, is_of_now: bool, now_ns: int) -> None:
+        """A sender has few sessions, and a packet recorded from one of them opens no other.
+
+        One stamped just now by our own clock is no recording, even where the sender's clock was set back meanwhile.
+        """
         places = {
             source: session
             for source in self._places.get(ssid, ())
@@ -333,7 +337,7 @@ class Reflector:
         }
         self._places[ssid] = list(places)
         live = [each for each in places.values() if now_ns - each.heard_ns <= IDLE_NS]
-        if any(t1 < each.latest_t1 - RECORDED_NTP for each in live):
+        if not is_of_now and any(t1 < each.latest_t1 - RECORDED_NTP for each in live):
             raise Refused("replay")
         if len(places) < SESSIONS_PER_SENDER:
             return
@@ -349,6 +353,11 @@ def _restart_open(session: Session, t1: int, ssid: int, now_ns: int) -> None:
     late = session.ssid == ssid and 0 <= session.latest_t1 - t1 < LATE_NTP
     if not late or now_ns - session.heard_ns > IDLE_NS:
         session.restart(ssid, t1)
+
+
+def _apart_ns(t1: int, error: int, t2: int) -> int:
+    """How far the sender's clock was from ours, the way here included."""
+    return unix_ns_from_stamp(t1, error) - unix_ns_from_stamp(t2, 0)
 
 
 def _address_of(source: bytes) -> bytes:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,8 @@ def worker(sock: socket.socket, sealed: bool, batches: bool = True) -> Iterator[
         pass_fds=[sock.fileno()],
         cwd=ROOT,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(start_line(sock.fileno(), sock.getsockname()[1], sealed, batches))
     process.stdin.flush()
     process.stdout.readline()  # the first status: it is at work
@@ -110,6 +111,43 @@ class Run:
         return self.cpu_s / self.seconds
 
 
+@dataclass(frozen=True)
+class Row:
+    name: str
+    reflector: Callable[[socket.socket], AbstractContextManager[int]]
+    count: int
+    sealed: bool
+    how: tuple[str, str]
+
+
+def rows(packets: int, seconds: int) -> list[Row]:
+    def open_worker(sock: socket.socket) -> AbstractContextManager[int]:
+        return worker(sock, sealed=False)
+
+    def single_worker(sock: socket.socket) -> AbstractContextManager[int]:
+        return worker(sock, sealed=False, batches=False)
+
+    def sealed_worker(sock: socket.socket) -> AbstractContextManager[int]:
+        return worker(sock, sealed=True)
+
+    few, paced, rate = packets // 10, PACED_PPS * seconds, ("paced", str(PACED_PPS))
+    return [
+        Row("minimal, 32 in flight", minimal, packets, False, ("window", "32")),
+        Row("ours open, 32 in flight", open_worker, packets, False, ("window", "32")),
+        Row("ours authenticated, 32 in flight", sealed_worker, packets, True, ("window", "32")),
+        Row("ours open without recvmmsg, 32 in flight", single_worker, packets, False, ("window", "32")),
+        Row("minimal, 64 in flight", minimal, packets, False, ("window", "64")),
+        Row("ours open, 64 in flight", open_worker, packets, False, ("window", "64")),
+        Row("ours authenticated, 64 in flight", sealed_worker, packets, True, ("window", "64")),
+        Row("minimal, one at a time", minimal, few, False, ("window", "1")),
+        Row("ours open, one at a time", open_worker, few, False, ("window", "1")),
+        Row("ours authenticated, one at a time", sealed_worker, few, True, ("window", "1")),
+        Row("minimal, 33,000/s of 3,321 sessions", minimal, paced, False, rate),
+        Row("ours open, 33,000/s of 3,321 sessions", open_worker, paced, False, rate),
+        Row("ours authenticated, 33,000/s of 3,321", sealed_worker, paced, True, rate),
+    ]
+
+
 class Bench:
     """Packets and generator in a directory of their own."""
 
@@ -118,14 +156,14 @@ class Bench:
         self.offer = directory / "offer"
         subprocess.run(["gcc", "-O2", "-o", str(self.offer), str(HERE / "offer.c")], check=True)
 
-    def run(self, reflector: Callable[[socket.socket], object], count: int, sealed: bool, *how: str) -> Run:
-        packets = self.directory / f"packets-{count}-{sealed}"
+    def run(self, row: Row) -> Run:
+        packets = self.directory / f"packets-{row.count}-{row.sealed}"
         if not packets.exists():
-            write_packets(packets, count, sealed)
-        with open_socket("127.0.0.1", 0) as sock, reflector(sock) as pid:  # type: ignore[attr-defined]
+            write_packets(packets, row.count, row.sealed)
+        with open_socket("127.0.0.1", 0) as sock, row.reflector(sock) as pid:
             host = f"127.0.0.1:{sock.getsockname()[1]}"
             before = cpu_s_of(pid)
-            words = [str(self.offer), host, str(packets), str(AUTH_BYTES if sealed else OPEN_BYTES), *how]
+            words = [str(self.offer), host, str(packets), str(AUTH_BYTES if row.sealed else OPEN_BYTES), *row.how]
             done = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
             return Run(
                 int(done[0]),
@@ -139,43 +177,35 @@ class Bench:
 
 
 def line(name: str, run: Run, beside: Run | None) -> str:
-    ratio = f"{run.us_per_packet / beside.us_per_packet:5.2f}" if beside else "     "
+    ratio = f"{run.us_per_packet / beside.us_per_packet:4.2f}" if beside else "   -"
     return (
-        f"{name:44} {run.us_per_packet:6.1f} us  x{ratio}  {run.answered / run.seconds:8.0f}/s  core {run.core_ratio:4.0%}"
-        f"  lost {run.sent - run.answered} of {run.sent} (kernel drops {run.drops}, generator's {run.own_drops})"
+        f"{name:42} {run.us_per_packet:5.1f} {ratio:>6} {run.answered / run.seconds:9.0f} {run.core_ratio:6.0%}"
+        f" {run.sent - run.answered:7} of {run.sent:<7} {run.drops:7} {run.own_drops:7}"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--packets", type=int, default=300_000, help="packets of each run with 64 in flight")
+    parser.add_argument("--packets", type=int, default=300_000, help="packets of each run with 32 or 64 in flight")
     parser.add_argument("--seconds", type=int, default=10, help="length of the paced runs")
     parser.add_argument("--only", default="", help="only rows whose name holds this text")
     args = parser.parse_args()
-    paced = PACED_PPS * args.seconds
-    rows: list[tuple[str, Callable[[socket.socket], object], int, bool, tuple[str, ...]]] = [
-        ("minimal, 64 in flight", minimal, args.packets, False, ("window", "64")),
-        ("ours, open, 64 in flight", lambda s: worker(s, False), args.packets, False, ("window", "64")),
-        ("ours, open, 32 in flight", lambda s: worker(s, False), args.packets, False, ("window", "32")),
-        ("ours, authenticated, 64 in flight", lambda s: worker(s, True), args.packets, True, ("window", "64")),
-        ("ours, authenticated, 32 in flight", lambda s: worker(s, True), args.packets, True, ("window", "32")),
-        ("ours, open, no recvmmsg, 32 in flight", lambda s: worker(s, False, False), args.packets, False, ("window", "32")),
-        ("minimal, one at a time", minimal, args.packets // 10, False, ("window", "1")),
-        ("ours, open, one at a time", lambda s: worker(s, False), args.packets // 10, False, ("window", "1")),
-        ("ours, authenticated, one at a time", lambda s: worker(s, True), args.packets // 10, True, ("window", "1")),
-        ("minimal, 33,000/s of 3,321 sessions", minimal, paced, False, ("paced", str(PACED_PPS))),
-        ("ours, open, 33,000/s of 3,321 sessions", lambda s: worker(s, False), paced, False, ("paced", str(PACED_PPS))),
-        ("ours, authenticated, 33,000/s", lambda s: worker(s, True), paced, True, ("paced", str(PACED_PPS))),
-    ]
+    print(
+        f"{'':42} {'us/p':>5} {'ratio':>6} {'answers/s':>9} {'core':>6} {'lost':>7}{'':11} {'dropped':>7} {'gen.':>7}"
+    )
     beside: Run | None = None
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(Path(directory))
-        for name, reflector, count, sealed, how in rows:
-            if args.only not in name:
-                continue
-            run = bench.run(reflector, count, sealed, *how)
-            beside = run if name.startswith("minimal") else beside
-            print(line(name, run, beside), flush=True)
+        for row in rows(args.packets, args.seconds):
+            if args.only in row.name:
+                run = bench.run(row)
+                beside = run if row.reflector is minimal else beside
+                print(line(row.name, run, beside), flush=True)
+    load = " ".join(Path("/proc/loadavg").read_text().split()[:3])
+    print(
+        "ratio: to the minimal one above; dropped: by the kernel at the reflector's and the generator's socket; load",
+        load,
+    )
 
 
 main()

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from probes.centre import Centre
-from probes.config import CentreTarget, ConfigError, HubConfig, SpoolConfig
+from probes.config import CentreTarget, ConfigError, HubConfig, HubTarget, SpoolConfig
 from probes.hub.service import open_mode, serve
 from probes.hub.sites import SiteList
 from probes.hub.talk import HubSite
@@ -54,8 +54,10 @@ class HubCentre(SmallCentre):
     def of_site(self, site: str) -> list[Report]:
         return sorted((each for each in self.stored.values() if each.site == site), key=lambda each: each.seq)
 
-    def health(self) -> list[Report]:
-        return sorted((each for each in self.stored.values() if each.site is None), key=lambda each: each.seq)
+    def of_probe(self, probe: str) -> list[Report]:
+        """What the hub says of itself."""
+        own = (each for each in self.stored.values() if each.site is None and each.probe == probe)
+        return sorted(own, key=lambda each: each.seq)
 
 
 def free_port(kind: socket.SocketKind) -> int:
@@ -120,13 +122,52 @@ async def test_a_hub_reports_its_own_health_every_10_seconds(tmp_path: Path, ask
         config = config_of(centre.url, tmp_path)
         async with running(serve(config)):
             await answered(asker_of(address_of(config), 700, KEY))
-            await until(lambda: centre.health())
-    report = centre.health()[0]
-    assert report.probe == "hub"
+            await until(lambda: centre.of_probe("hub"))
+    report = centre.of_probe("hub")[0]
     assert report.labels == {"hub": "listed"}
     assert report.values["answered_packets"] >= 1
     assert {"sessions", "refused_packets", "drops_packets", "loop_lag_p99_ms", "wait_p99_ms"} <= set(report.values)
     assert 9_900 <= report.took_ms < 20_000
+
+
+async def test_a_hub_switched_off_in_order_says_so(tmp_path: Path) -> None:
+    async with serving(HubCentre()) as centre:
+        async with running(serve(config_of(centre.url, tmp_path))):
+            await until(lambda: centre.asked)
+        [last] = [each for each in centre.of_probe("host") if each.failure]
+    assert last.failure is not None
+    assert last.failure.code == "switched_off"
+
+
+@pytest.mark.slow
+async def test_hubs_measure_each_other(tmp_path: Path) -> None:
+    other = {"site": "hp", "ssid": 900, "stamp_key": KEY.hex(), "sources": []}
+    async with serving(HubCentre([other])) as centre, serving(HubCentre([])) as own_centre:
+        far = config_of(centre.url, tmp_path / "hd")
+        peer = HubTarget("hd", *address_of(far), ssid=900, stamp_key=KEY.hex())
+        async with running(serve(far)), running(serve(config_of(own_centre.url, tmp_path / "hp", peers=[peer]))):
+            await until(lambda: any(each.failure is None for each in own_centre.of_probe("link")), 60)
+        report = next(each for each in own_centre.of_probe("link") if each.failure is None)
+    assert report.target == "hd"
+    assert report.values["lost_up_packets"] == 0
+    assert centre.of_site("hp")[0].values == {"session_silent": 0}
+
+
+@pytest.mark.slow
+async def test_the_death_of_a_worker_does_not_call_its_sites_silent(tmp_path: Path, asker_of: Make) -> None:
+    async with serving(HubCentre()) as centre:
+        config = config_of(centre.url, tmp_path)
+        async with running(serve(config)):
+            asker = asker_of(address_of(config), 700, KEY)
+            await answered(asker)
+            await until(lambda: centre.of_site("31-11329"))
+            [worker] = children_of(os.getpid())
+            os.kill(worker, signal.SIGKILL)
+            for _ in range(35):  # past the grace of 5 s
+                asker.send()
+                await asyncio.sleep(0.2)
+            assert [each.values for each in centre.of_site("31-11329")] == [{"session_silent": 0}]
+            assert "worker_restarts_total 1\n" in await metrics_of(config)
 
 
 async def test_the_kept_list_serves_while_the_centre_is_away(tmp_path: Path, asker_of: Make) -> None:

@@ -31,6 +31,13 @@ def hmac_by_hand(key: bytes, text: bytes) -> bytes:
     return hashlib.sha256(bytes(b ^ 0x5C for b in padded) + inner).digest()[:16]
 
 
+@given(st.binary(min_size=1, max_size=100), st.binary(max_size=200))
+def test_a_key_hashed_beforehand_makes_the_same_tags(octets: bytes, text: bytes) -> None:
+    key = octets if len(octets) <= 64 else hashlib.sha256(octets).digest()
+    assert wire.StampKey(octets) == octets
+    assert wire.tag_of(wire.StampKey(octets), text) == wire.tag_of(octets, text) == hmac_by_hand(key, text)
+
+
 def test_an_open_request_is_44_octets_in_the_order_of_the_rfc() -> None:
     packet = wire.encode_request(Request(seq=0x01020304, t1=0x1112131415161718, error=0x8001, ssid=0x2A2B))
     assert bytes(packet) == bytes.fromhex("01020304 1112131415161718 8001 2A2B") + bytes(28)

@@ -376,6 +376,13 @@ def test_a_recorded_packet_opens_no_session_from_elsewhere_half_a_minute_later()
     assert far.refused() == {"replay": 1}
 
 
+def test_a_sender_whose_clock_was_set_right_may_open_another_session_beside_the_old_one() -> None:
+    far = Far(SEALED)
+    ahead = bytes(encode_request(Request(0, far.ntp(-3600), 1, 700), KEY))
+    assert far.ask(ahead)
+    assert far.send(0, 700, KEY, source(port=40001))
+
+
 @given(st.lists(st.integers(0, 3000), max_size=200))
 def test_every_sequence_is_answered_at_most_once(sequences: list[int]) -> None:
     far = Far(SEALED)
