@@ -13,7 +13,7 @@ one that has missed nothing yet.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -98,6 +98,11 @@ def unwrapped(value: int, near: int) -> int:
     return near + ((value - near + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
 
 
+def _unwrapped_echo(echo: Echo, near: int) -> Echo:
+    rseq = unwrapped(echo.rseq, near)
+    return echo if rseq == echo.rseq else echo._replace(rseq=rseq)
+
+
 def judge(sent: Sequence[int], echoes: Sequence[Echo], end: int, ledger: Ledger) -> tuple[Fates, Ledger]:
     """The fates of one window, and the ledger for the next.
 
@@ -109,7 +114,7 @@ def judge(sent: Sequence[int], echoes: Sequence[Echo], end: int, ledger: Ledger)
     """
     mine = set(sent)
     near = ledger.last.rseq if ledger.last else 0
-    heard = [echo._replace(rseq=unwrapped(echo.rseq, near)) for echo in echoes if echo.sseq in mine]
+    heard = [_unwrapped_echo(echo, near) for echo in echoes if echo.sseq in mine]
     stateful = _stateful(sent, heard, ledger)
     judged = [s for s in sent if s < end]
     after = ledger._replace(stateful=stateful, next_sseq=judged[-1] + 1 if judged else ledger.next_sseq)
@@ -267,36 +272,40 @@ def _account(epoch: _Epoch, unanswered: list[int], resolved: int, end: int, ledg
 
 
 def _segments(epoch: _Epoch, unanswered: list[int], resolved: int, ledger: Ledger) -> list[_Segment]:
-    """Cut both numberings wherever no answer on one side was overtaken by one on the other."""
+    """Cut both numberings wherever no answer on one side was overtaken by one on the other; only parts with a gap."""
     anchors = sorted({(echo.rseq, echo.sseq) for echo in epoch.echoes})
     known = {r for r, _ in anchors} | ledger.ahead
     missing = [r for r in range(ledger.next_rseq, anchors[-1][0]) if r not in known]
-    least_after = [s for _, s in anchors]
-    for i in range(len(least_after) - 2, -1, -1):
-        least_after[i] = min(least_after[i], least_after[i + 1])
-    segments = []
-    left_s, left_r = resolved, ledger.next_rseq - 1
-    high_s = left_s
-    inside = False
-    for i, (r, s) in enumerate(anchors):
-        high_s = max(high_s, s)
-        if not inside:
-            segments.append(_between(unanswered, missing, left_s, least_after[i], left_r, r))
-            left_s, left_r = least_after[i], r
-        inside = i + 1 < len(anchors) and least_after[i + 1] <= high_s
-        if not inside and r > left_r:
-            segments.append(_between(unanswered, missing, left_s, high_s, left_r, r))
-        if not inside:
-            left_s, left_r = high_s, r
+    if not unanswered and not missing and not ledger.pending:
+        return []
+    segments: list[_Segment] = []
+    low_s, low_r = resolved, ledger.next_rseq - 1
+    for high_s, high_r in _ends(anchors):
+        ours = unanswered[bisect_right(unanswered, low_s) : bisect_left(unanswered, high_s)]
+        theirs = missing[bisect_right(missing, low_r) : bisect_left(missing, high_r)]
+        if ours or theirs or not segments:  # the first one answers for what is pending
+            segments.append(_Segment(ours, theirs, high_s))
+        low_s, low_r = high_s, high_r
     return segments
 
 
-def _between(unanswered: list[int], missing: list[int], low_s: int, high_s: int, low_r: int, high_r: int) -> _Segment:
-    return _Segment(
-        unanswered[bisect_right(unanswered, low_s) : bisect_left(unanswered, high_s)],
-        missing[bisect_right(missing, low_r) : bisect_left(missing, high_r)],
-        high_s,
-    )
+def _ends(anchors: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """(sender's, reflector's) number at the right end of each part: a lone answer ends the part before it; answers that
+    overtook one another are a part of their own, from its least numbers to its highest.
+    """
+    least_after = [s for _, s in anchors]
+    for i in range(len(least_after) - 2, -1, -1):
+        least_after[i] = min(least_after[i], least_after[i + 1])
+    high_s = -1
+    is_inside = False
+    for i, (r, s) in enumerate(anchors):
+        high_s = max(high_s, s)
+        was_inside = is_inside
+        if not was_inside:
+            yield least_after[i], r
+        is_inside = i + 1 < len(anchors) and least_after[i + 1] <= high_s
+        if was_inside and not is_inside:
+            yield high_s, r
 
 
 def _seen_going_up(echoes: list[Echo]) -> tuple[int, int]:
@@ -322,8 +331,10 @@ def _overtaken_and_lost(segments: list[_Segment], end: int) -> tuple[list[_Segme
     mended = list(segments)
     moved = 0
     for i in range(1, len(mended)):
-        for j in range(max(0, i - MADE_BY_DUPLICATES), i):
+        for j in range(i):
             few, many = mended[j], mended[i]
+            if many.right - few.right > MADE_BY_DUPLICATES:
+                continue
             spare = min(len(few.unanswered) - len(few.missing), len(many.missing) - len(many.unanswered))
             if spare > 0 and many.right < end:
                 mended[j] = few._replace(missing=few.missing + many.missing[-spare:])

@@ -120,8 +120,9 @@ class Channel:
         self.steady = steady or SteadyTime()
         self.refusals = 0
         """How often the far host said that nobody listens there (ICMP port unreachable)."""
-        self._stamping = False
-        self._ticket = self._first_ticket = 0
+        self.is_stamped = False
+        """Whether the kernel stamps what comes and goes; if not, answers must be read as soon as they come."""
+        self._ticket = self._first_ticket = self._unstamped = 0
         self._dropped = 0
         self._stamp_sends()
 
@@ -176,16 +177,15 @@ class Channel:
             raise
         ticket = self._ticket
         self._ticket += 1
+        self._unstamped += self.is_stamped
         return ticket
 
     def stamps(self) -> list[tuple[int, int]]:
-        """(ticket, time it left, monotonic) of packets sent; a software stamp mostly waits when `send` returns.
-
-        To be called after each send and whenever the socket is ready: a stamp left there would wake the reader again.
-        """
+        """(ticket, time it left, monotonic) of packets sent; a software stamp mostly waits when `send` returns."""
         stamps = []
-        while self._stamping and (stamp := self._next_stamp()) is not None:
+        while self._unstamped > 0 and (stamp := self._next_stamp()) is not None:
             stamps.append(stamp)
+            self._unstamped -= 1
         return stamps
 
     def _send(self, packet: bytearray, tos: int | None) -> None:
@@ -243,13 +243,15 @@ class Channel:
         """Ask for stamps; asking anew begins their numbers at 0."""
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 0)
-            self.stamps()
+            while self._next_stamp() is not None:
+                pass
             self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
         except OSError:
-            self._stamping = False
+            self.is_stamped = False
         else:
-            self._stamping = True
+            self.is_stamped = True
             self._first_ticket = self._ticket
+        self._unstamped = 0
 
     def _next_stamp(self) -> tuple[int, int] | None:
         try:

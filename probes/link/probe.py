@@ -18,6 +18,7 @@ from probes.config import HubTarget, Line, SiteConfig
 from probes.lines import SocketAddress, resolve, version_of
 from probes.link.channel import Channel, failure_of
 from probes.link.metrics import PROBE
+from probes.link.metronome import Metronome
 from probes.link.session import ALWAYS, BURST, SECOND_NS, Closed, Session, Stream
 from probes.probe import Ask, Context, Emit, ProbeFailure
 from probes.report import MAX_LABEL_CHARS, Report
@@ -28,15 +29,12 @@ ALARM_RATIO = 0.03
 """Lost in one window: the limit of poor."""
 ALARM_BURST_S = 30.0
 ALARM_EVERY_S = 600.0
-JITTER = 0.1
-"""Of the period, either way: keeps burst lengths in ms and falls out of step with periodic faults."""
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Between tries to open a line; the last for ever, so that each window has its report."""
 REOPEN_AFTER_SILENT = frozenset((1, 2, 4, 8, 16))
 """Windows without answer after which another socket is tried: a router may have forgotten the way, or a name moved."""
 REOPEN_EACH_SILENT = 30
 RESOLVE_EVERY_S = 300.0
-REPORT_LINGER_S = 0.05
 
 
 class Path:
@@ -65,41 +63,35 @@ class Path:
         self._burst_windows = max(self._burst_windows, ceil(seconds / WINDOW_S))
         self._agenda = agenda
 
-    async def run(self) -> None:
+    async def run(self, metronome: Metronome) -> None:
         """Measure until cancelled."""
         failures = 0
-        await self._clock.sleep(self._random.random() / ALWAYS.pps)
         while True:
             at_ms = wall_ms(self._clock)
             try:
                 version, address = await resolve(self.hub.host, self.hub.stamp_port, version_of(self.line))
                 with _session(self.line, self.hub, version, address, self._random) as session:
                     failures = 0
-                    await self._measure(session, address)
+                    await self._measure(session, address, metronome)
             except ProbeFailure as failure:
                 self._emit(_failed(at_ms, self.line, self.hub, failure))
                 await self._clock.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
 
-    async def _measure(self, session: Session, address: SocketAddress) -> None:
+    async def _measure(self, session: Session, address: SocketAddress, metronome: Metronome) -> None:
         """Until the socket is of no use any more."""
         self._has_moved = False
         watch = asyncio.create_task(self._watch_name(address))
         try:
-            stream = ALWAYS
-            beat = _Beat(self._clock, self._random)
-            while not self._wants_another_socket():
-                if session.window_is_over:
-                    stream = self._next_stream()
-                    session.begin_window(stream, wall_ms(self._clock), WINDOW_S, self._agenda)
-                _send(session, self.line, self.hub)
-                await beat.next(stream.period_ns)
-                for closed in session.close_due():
-                    self._tell(closed)
+            await metronome.play(_Always(self, session))
         finally:
             watch.cancel()
             for closed in session.close_all():
-                self._tell(closed)
+                self.tell(closed)
+
+    def begin_window(self, session: Session) -> None:
+        """The next ten seconds, at the rate that is wanted."""
+        session.begin_window(self._next_stream(), wall_ms(self._clock), WINDOW_S, self._agenda)
 
     def _next_stream(self) -> Stream:
         if self._burst_windows:
@@ -108,7 +100,8 @@ class Path:
         self._agenda = ""
         return ALWAYS
 
-    def _wants_another_socket(self) -> bool:
+    def wants_another_socket(self) -> bool:
+        """Whether this one has been silent for long, or the hub has moved."""
         due = self._silent in REOPEN_AFTER_SILENT or (self._silent and self._silent % REOPEN_EACH_SILENT == 0)
         if due:
             self._silent += 1  # so that one silence is one new socket
@@ -125,7 +118,8 @@ class Path:
                 _, now = await resolve(self.hub.host, self.hub.stamp_port, version_of(self.line))
                 self._has_moved = now[0] != address[0]
 
-    def _tell(self, closed: Closed) -> None:
+    def tell(self, closed: Closed) -> None:
+        """A window has closed: report it, and look closer where it was bad."""
         self._silent = 0 if closed.measured.failure is None else self._silent + 1
         self._look_closer(closed)
         self._emit(_report_of(closed, self.line, self.hub))
@@ -137,6 +131,59 @@ class Path:
         if closed.stream is ALWAYS and rested and _is_bad(closed) and not self._burst_windows and self._may("burst"):
             self._alarmed_ns = now_ns
             self.burst(ALARM_BURST_S)
+
+
+class _Always:
+    """Plays one session's part: window after window."""
+
+    def __init__(self, path: Path, session: Session) -> None:
+        self._path, self._session = path, session
+
+    @property
+    def period_ns(self) -> int:
+        return self._session.stream.period_ns
+
+    @property
+    def size(self) -> int:
+        return self._session.next_size
+
+    def beat(self) -> bool:
+        session = self._session
+        session.hear()
+        for closed in session.close_due():
+            self._path.tell(closed)
+        if session.window_is_over:
+            self._path.begin_window(session)
+        _send(session, self._path.line, self._path.hub)
+        return not self._path.wants_another_socket()
+
+
+class _Once:
+    """Plays one window, and on until its last packet is answered or lost."""
+
+    def __init__(self, session: Session, line: Line, hub: HubTarget) -> None:
+        self._session, self._line, self._hub = session, line, hub
+        self.closed: Closed | None = None
+
+    @property
+    def period_ns(self) -> int:
+        return self._session.stream.period_ns
+
+    @property
+    def size(self) -> int:
+        return self._session.next_size
+
+    def beat(self) -> bool:
+        session = self._session
+        session.hear()
+        if session.window_is_over:
+            session.end_window()
+            due = session.close_all() if session.all_are_answered else session.close_due()
+            if due:
+                self.closed = due[0]
+                return False
+        _send(session, self._line, self._hub)
+        return True
 
 
 class Paths:
@@ -151,12 +198,14 @@ class Paths:
         may: Callable[[str], bool] = lambda do: True,
     ) -> None:
         self._paths = [Path(line, hub, clock, emit, may) for line in lines for hub in hubs]
+        self._metronome = Metronome(clock, random.Random())
 
     async def run(self) -> None:
         """Measure until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._metronome.run())
             for path in self._paths:
-                group.create_task(path.run())
+                group.create_task(path.run(self._metronome))
 
     def take(self, ask: Ask) -> None:
         """Do what the agenda asks: `burst`, to one hub or line or to all; anything else is not for the link."""
@@ -178,30 +227,27 @@ async def run(ctx: Context) -> None:
 
 async def once(config: SiteConfig, clock: Clock, seconds: float = WINDOW_S, stream: Stream = ALWAYS) -> list[Report]:
     """One report for each line and hub, after `seconds` of sending and the last answer."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_once(line, hub, clock, seconds, stream)) for line in config.lines for hub in config.hubs
-        ]
-    return [task.result() for task in tasks]
+    metronome = Metronome(clock, random.Random())
+    beating = asyncio.create_task(metronome.run())
+    try:
+        runs = [_once(line, hub, clock, metronome, seconds, stream) for line in config.lines for hub in config.hubs]
+        return list(await asyncio.gather(*runs))
+    finally:
+        beating.cancel()
 
 
-async def _once(line: Line, hub: HubTarget, clock: Clock, seconds: float, stream: Stream) -> Report:
-    chance = random.Random()
+async def _once(
+    line: Line, hub: HubTarget, clock: Clock, metronome: Metronome, seconds: float, stream: Stream
+) -> Report:
     at_ms = wall_ms(clock)
     try:
         version, address = await resolve(hub.host, hub.stamp_port, version_of(line))
-        with _session(line, hub, version, address, chance) as session:
+        with _session(line, hub, version, address, random.Random()) as session:
             session.begin_window(stream, at_ms, seconds)
-            beat = _Beat(clock, chance)
-            while not (session.window_is_over and session.all_are_answered):
-                if closed := session.close_due():
-                    return _report_of(closed[0], line, hub)
-                _send(session, line, hub)
-                await beat.next(stream.period_ns)
-                if session.window_is_over:
-                    session.end_window()
-            await clock.sleep(REPORT_LINGER_S)  # a copy of the last answer may follow it
-            return _report_of(session.close_all()[0], line, hub)
+            player = _Once(session, line, hub)
+            await metronome.play(player)
+            assert player.closed is not None
+            return _report_of(player.closed, line, hub)
     except ProbeFailure as failure:
         return _failed(at_ms, line, hub, failure)
 
@@ -235,22 +281,6 @@ def _failed(at_ms: int, line: Line, hub: HubTarget, failure: ProbeFailure) -> Re
     return Report(PROBE, at_ms, target=hub.id, line=line.id, failure=failure.failure)
 
 
-class _Beat:
-    """A beat a period, each up to a tenth early or late; beats slept through are not made up for."""
-
-    def __init__(self, clock: Clock, chance: random.Random) -> None:
-        self._clock, self._random = clock, chance
-        self._due_ns = clock.monotonic_ns()
-
-    async def next(self, period_ns: int) -> None:
-        now_ns = self._clock.monotonic_ns()
-        self._due_ns += period_ns
-        if now_ns - self._due_ns > period_ns:
-            self._due_ns = now_ns
-        at_ns = self._due_ns + round(self._random.uniform(-JITTER, JITTER) * period_ns)
-        await self._clock.sleep(max(0, at_ns - now_ns) / SECOND_NS)
-
-
 def _send(session: Session, line: Line, hub: HubTarget) -> None:
     try:
         session.send()
@@ -264,15 +294,24 @@ def _send(session: Session, line: Line, hub: HubTarget) -> None:
 def _session(
     line: Line, hub: HubTarget, version: int, address: SocketAddress, chance: random.Random
 ) -> Iterator[Session]:
-    """A session on a socket of its own, heard by the running loop."""
+    """A session on a socket of its own."""
     channel = Channel.open(line, version, address)
-    loop = asyncio.get_running_loop()
     try:
         key = bytes.fromhex(hub.stamp_key) if hub.stamp_key else None
         ssid = hub.ssid if hub.ssid is not None else chance.randrange(1, 1 << 16)
         session = Session(channel, ssid, key, line.dscp, chance)
-        loop.add_reader(channel.fileno(), session.hear)
-        yield session
+        with _heard_at_once(session) if not channel.is_stamped else contextlib.nullcontext():
+            yield session
     finally:
-        loop.remove_reader(channel.fileno())
         channel.close()
+
+
+@contextlib.contextmanager
+def _heard_at_once(session: Session) -> Iterator[None]:
+    """Without the kernel's stamps an answer's time is when we read it."""
+    loop, socket_number = asyncio.get_running_loop(), session.channel.fileno()
+    loop.add_reader(socket_number, session.hear)
+    try:
+        yield
+    finally:
+        loop.remove_reader(socket_number)

@@ -35,10 +35,10 @@ from probes.link.packet import (
 from probes.timex import clock_error_s
 
 SECOND_NS = 1_000_000_000
-ARRIVAL_SLACK_NS = 50_000_000
-"""An answer that came in time may wait this long for us to read it before its window closes."""
 PROMPT_NS = SECOND_NS
 """An answer not here after this makes us ask whose fault it may be; it may still come in time."""
+COPY_NS = SECOND_NS // 2
+"""A copy of an answer comes close behind it."""
 SKIP = 8
 """Numbers left out, once, to tell a stateful reflector from a stateless one; more than duplicates could make up for."""
 STAMP_SLACK_NS = 1_000_000
@@ -83,7 +83,7 @@ class _Packet:
 class _Open:
     """A window not yet closed. `end` is the first number after it, once it has ended."""
 
-    __slots__ = ("agenda", "at_ms", "clock_error_s", "end", "end_ns", "first", "start_ns", "steps", "stream")
+    __slots__ = ("agenda", "at_ms", "clock_error_s", "end", "end_ns", "error", "first", "start_ns", "steps", "stream")
 
     def __init__(self, first: int, stream: Stream, at_ms: int, start_ns: int, end_ns: int, agenda: str) -> None:
         self.first, self.stream, self.at_ms, self.start_ns, self.end_ns = first, stream, at_ms, start_ns, end_ns
@@ -91,10 +91,14 @@ class _Open:
         self.end: int | None = None
         self.steps = 0
         self.clock_error_s = clock_error_s()
+        self.error = error_estimate(self.clock_error_s)
 
 
 class Session:
-    """Sends by `send`, hears by `hear` (whenever the socket is ready), and is cut by `begin_window` and `close_due`."""
+    """Sends by `send`, hears by `hear`, and is cut by `begin_window` and `close_due`.
+
+    The kernel stamps what comes, so it may wait at the socket: `hear` before each `send` is soon enough.
+    """
 
     def __init__(self, channel: Channel, ssid: int, key: bytes | None, dscp: int, random: Random) -> None:
         self.channel = channel
@@ -132,12 +136,19 @@ class Session:
             self._windows[-1].end = self._next
 
     @property
+    def stream(self) -> Stream:
+        """What is being sent."""
+        return self._windows[-1].stream if self._windows else ALWAYS
+
+    @property
     def window_is_over(self) -> bool:
         return not self._windows or self._steady.now_ns() >= self._windows[-1].end_ns
 
     @property
     def all_are_answered(self) -> bool:
-        """Whether nothing of the windows that have ended is waited for."""
+        """Whether nothing of the windows that have ended is waited for, not even a copy of the last answer."""
+        if self._windows and self._steady.now_ns() < self._windows[-1].end_ns + COPY_NS:
+            return False
         ends = [window.end for window in self._windows if window.end is not None]
         return not ends or all(sseq in self._answered for sseq in self._packets if sseq < max(ends))
 
@@ -145,7 +156,7 @@ class Session:
         """The windows whose last packet is answered or lost by now."""
         closed = []
         now_ns = self._steady.now_ns()
-        while self._windows and now_ns >= self._windows[0].end_ns + LOST_AFTER_NS + ARRIVAL_SLACK_NS:
+        while self._windows and now_ns >= self._windows[0].end_ns + LOST_AFTER_NS:
             closed.append(self._close(self._windows.popleft()))
         return closed
 
@@ -208,24 +219,26 @@ class Session:
         Raises:
             OSError: it did not leave.
         """
-        stream = self._windows[-1].stream
+        window = self._windows[-1]
         self._skip_once()
-        size, dscp, tos = self._next_kind(stream)
+        size, dscp, tos = self._next_kind(window.stream)
         packet = self._template(size, dscp)
         self._steady.has_stepped()
         now_ns = self._steady.now_ns()
         t1_wire = ntp_from_unix_ns(now_ns + self._steady.ahead_ns)
-        request_into(
-            packet, self._next & 0xFFFF_FFFF, t1_wire, error_estimate(self._windows[-1].clock_error_s), self._key
-        )
+        request_into(packet, self._next & 0xFFFF_FFFF, t1_wire, window.error, self._key)
         ticket = self.channel.send(packet, tos)
         sent = _Packet(t1_wire, now_ns, len(packet), dscp)
         self._packets[self._next] = sent
         self._by_ticket[ticket] = sent
-        self._take_stamps()
         if not self._is_told:
             self._awaited.append(self._next)
         self._next += 1
+
+    @property
+    def next_size(self) -> int:
+        """Of the next packet."""
+        return self._next_kind(self._windows[-1].stream)[0] if self._windows else 0
 
     def _next_kind(self, stream: Stream) -> tuple[int, int, int | None]:
         """Size, DSCP and TOS (None: the socket's own) of the next packet.
@@ -267,15 +280,12 @@ class Session:
 
     def hear(self) -> None:
         """Take all stamps and answers that wait at the socket."""
-        self._take_stamps()
-        for arrival in self.channel.receive():
-            self._take(arrival)
-
-    def _take_stamps(self) -> None:
         for ticket, at_ns in self.channel.stamps():
             sent = self._by_ticket.pop(ticket, None)
             if sent is not None and -STAMP_SLACK_NS < at_ns - sent.t1_ns < SECOND_NS:
                 sent.t1_ns, sent.kernel = at_ns, True
+        for arrival in self.channel.receive():
+            self._take(arrival)
 
     def _take(self, arrival: Arrival) -> None:
         octets = arrival.octets
