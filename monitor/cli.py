@@ -15,7 +15,7 @@ import typer
 
 from monitor.clock import Clock, parse_clock, site_time
 from monitor.derive.files import stale, write
-from monitor.devices import DeviceError, Devices, Role, add_device, new_api_token, new_code, revoke_device
+from monitor.devices import DeviceError, Devices, Role, add_device, new_api_token, new_code, revoke_device, trust_part
 from monitor.settings import Settings, SettingsError, read_settings, split_listen
 from monitor.sites import SitesError, import_sites, load_sites, parse_sites
 from monitor.store.database import reading, transaction
@@ -194,14 +194,14 @@ def devices_enrol(
     settings = _settings(config)
     now = _now_ms()
     good_for_ms = int(settings.code_hours * HOUR_MS)
+    try:
+        trust = trust_part(Path(settings.ca_file).read_text(encoding="ascii") if settings.ca_file else None)
+    except (OSError, ValueError) as error:
+        stop(f"ca_file = {settings.ca_file!r}: {error}")
     with _change(data, config) as connection:
         code = new_code(connection, site, role, now, good_for_ms)
-    typer.echo(f"{code}-{_trust_part(settings)}")
+    typer.echo(f"{code}-{trust}")
     typer.echo(f"Good for one device of site {site} until {site_time(now + good_for_ms)}.", err=True)
-
-
-def _trust_part(settings: Settings) -> str:
-    return "plain"
 
 
 @devices.command("list")

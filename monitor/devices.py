@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import sqlite3
+import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -137,7 +139,23 @@ def new_code(connection: sqlite3.Connection, site: str, role: Role, now_ms: int,
 
 def plain_code(text: str) -> str:
     """The eight letters of a code as people write it; what follows them (the CA's fingerprint) is not the centre's."""
-    return "".join(letter for letter in text.upper() if letter in CODE_LETTERS)[:8]
+    return "".join(text.upper().replace("-", " ").split())[:8]
+
+
+def trust_part(ca_pem: str | None) -> str:
+    """The end of a code: what the device knows the centre by before it sends anything.
+
+    The first 16 hex digits of the SHA-256 of the authority's certificate (DER), or `plain` without an authority.
+
+    Raises:
+        ValueError: the text holds no certificate.
+    """
+    if ca_pem is None:
+        return "plain"
+    found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", ca_pem, re.DOTALL)
+    if found is None:
+        raise ValueError("The file of the authority holds no certificate (PEM).")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()[:16]
 
 
 def use_code(connection: sqlite3.Connection, code: str, now_ms: int) -> tuple[Device, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,18 +80,25 @@ class Events:
             listener.waiting.append(event)
         listener.wake.set()
 
-    async def listen(self, hello: dict[str, Any], last_id: str | None, site: str | None) -> AsyncIterator[bytes]:
-        """The bytes of one page's feed, until it leaves, falls behind or the centre stops."""
+    async def listen(
+        self, time_now: Callable[[], dict[str, Any]], last_id: str | None, site: str | None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of one page's feed, until it leaves, falls behind or the centre stops.
+
+        Args:
+            time_now: the centre's time, which the greeting and each beat carry.
+        """
         listener = Listener(site)
         missed = self._since(last_id)
         self._listeners.add(listener)
         try:
-            yield b"retry: 2000\n" + _event("hello", {**hello, "resumed": missed is not None}) + b"".join(missed or [])
+            hello = _event("hello", {**time_now(), "resumed": missed is not None})
+            yield b"".join((b"retry: 2000\n", hello, *(missed or ())))
             while not listener.closed and not self.closed:
                 try:
                     await asyncio.wait_for(listener.wake.wait(), HEARTBEAT_S)
                 except TimeoutError:
-                    yield _event("beat", {})
+                    yield _event("beat", time_now())
                     continue
                 listener.wake.clear()
                 chunk = b"".join(listener.waiting)

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from monitor.centre import Centre
 from monitor.clock import site_time
 from monitor.sinks.own import own_metrics
 from monitor.sinks.prometheus import CONTENT_TYPE, site_metrics
 from monitor.web.devices_api import json_answer
-from monitor.web.problem import problem
+from monitor.web.problem import Problem, problem
 from monitor.web.who import is_on_this_machine, reader_of
 
 EARLIEST_SANE_MS = 1_735_689_600_000
@@ -38,6 +38,12 @@ def health(centre: Centre) -> APIRouter:
         if not is_on_this_machine(request):
             await reader_of(request, centre)
         return StreamingResponse(_metrics(centre), media_type=CONTENT_TYPE)
+
+    @router.get("/ca.pem", tags=["health"], summary="The authority by which devices know the centre")
+    async def authority() -> Response:
+        if centre.settings.ca_file is None:
+            raise Problem(404, "This centre has no authority of its own.")
+        return FileResponse(centre.settings.ca_file, media_type="application/x-pem-file")
 
     return router
 

@@ -66,7 +66,7 @@ def sites_api(centre: Centre) -> APIRouter:
         probe: str = Query(pattern=f"^{NAME.pattern}$"),
         from_ms: int | None = Query(None, alias="from"),
         to_ms: int | None = Query(None, alias="to"),
-        before: int | None = Query(None, ge=1, description="go on from `next` of the last answer"),
+        before: int | None = Query(None, ge=1, le=1 << 62, description="go on from `next` of the last answer"),
         limit: int = Query(200, ge=1, le=1000),
     ) -> Response:
         site = _site(centre, site_id)
@@ -121,11 +121,13 @@ def sites_api(centre: Centre) -> APIRouter:
             }
         )  # fmt: skip
 
-    @router.get("/events", summary="Server-sent events: hello, verdict, reading")
+    @router.get("/events", summary="Server-sent events: hello, verdict, reading, beat")
     async def events(site: str | None = None, last_event_id: str | None = Header(None)) -> Response:
-        hello = {"now": centre.clock.wall_ms(), "clock": clock_view(centre)}
+        def time_now() -> dict[str, Any]:
+            return {"now": centre.clock.wall_ms(), "clock": clock_view(centre)}
+
         return StreamingResponse(
-            centre.events.listen(hello, last_event_id, site),
+            centre.events.listen(time_now, last_event_id, site),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

@@ -163,4 +163,10 @@ async def test_the_certificate_authority_is_handed_over(tmp_path: Path) -> None:
     ca.write_text("-----BEGIN CERTIFICATE-----\n")
     async with house(tmp_path / "data", settings=Settings(hubs=HUBS, ca_file=str(ca))) as centre:
         answer = await centre.client.post("/api/v1/enrol", json={"code": code_for(centre, "31-1")})
-    assert answer.json()["ca_pem"] == ca.read_text()
+        offered = await centre.client.get("/ca.pem")
+    assert answer.json()["ca_pem"] == offered.text == ca.read_text()
+
+
+async def test_a_centre_without_an_authority_offers_none(tmp_path: Path) -> None:
+    async with house(tmp_path) as centre:
+        assert (await centre.client.get("/ca.pem")).status_code == 404

@@ -29,7 +29,7 @@ async def first(feed: AsyncIterator[bytes]) -> list[tuple[str, str | None, Any]]
 
 async def test_a_page_is_greeted_and_hears_what_is_published(tmp_path: Path) -> None:
     events = Events()
-    feed = events.listen({"now": 1}, None, None)
+    feed = events.listen(lambda: {"now": 1}, None, None)
     assert await first(feed) == [("hello", None, {"now": 1, "resumed": False})]
     events.publish("verdict", {"id": "31-1"})
     ((name, event_id, data),) = await first(feed)
@@ -39,13 +39,13 @@ async def test_a_page_is_greeted_and_hears_what_is_published(tmp_path: Path) -> 
 
 async def test_a_page_that_lost_its_feed_gets_what_it_missed_and_no_more() -> None:
     events = Events()
-    feed = events.listen({}, None, None)
+    feed = events.listen(dict, None, None)
     await anext(feed)
     events.publish("verdict", {"n": 1})
     ((_, last_id, _),) = await first(feed)
     events.publish("verdict", {"n": 2})
     events.publish("verdict", {"n": 3})
-    again = await first(events.listen({}, last_id, None))
+    again = await first(events.listen(dict, last_id, None))
     assert [(name, data) for name, _, data in again] == [
         ("hello", {"resumed": True}),
         ("verdict", {"n": 2}),
@@ -55,20 +55,27 @@ async def test_a_page_that_lost_its_feed_gets_what_it_missed_and_no_more() -> No
 
 async def test_an_id_that_is_too_old_or_of_another_run_is_told_to_load_again() -> None:
     events = Events()
-    feed = events.listen({}, None, None)
+    feed = events.listen(dict, None, None)
     await anext(feed)
     events.publish("verdict", {"n": 0})
     ((_, first_id, _),) = await first(feed)
     for number in range(RING + 1):
         events.publish("verdict", {"n": number})
     for last_id in (first_id, "other.1", "nonsense", None):
-        (hello,) = await first(events.listen({}, last_id, None))
+        (hello,) = await first(events.listen(dict, last_id, None))
         assert hello[2] == {"resumed": False}
+
+
+async def test_a_page_hears_a_beat_while_nothing_happens() -> None:
+    events = Events()
+    feed = events.listen(lambda: {"now": 7}, None, None)
+    await anext(feed)
+    assert await first(feed) == [("beat", None, {"now": 7})]
 
 
 async def test_a_slow_page_is_let_go_with_a_sentence_and_the_others_are_not() -> None:
     events = Events()
-    slow, quick = events.listen({}, None, None), events.listen({}, None, None)
+    slow, quick = events.listen(dict, None, None), events.listen(dict, None, None)
     await anext(slow)
     await anext(quick)
     for number in range(WAITING + 1):
@@ -84,7 +91,7 @@ async def test_readings_go_to_the_wall_in_short_and_to_the_page_of_a_site_whole(
     async with house(tmp_path) as centre:
         device, token = centre.device("31-1")
         events = centre.centre.events
-        wall, page, other = (events.listen({}, None, site) for site in (None, "31-1", "31-2"))
+        wall, page, other = (events.listen(dict, None, site) for site in (None, "31-1", "31-2"))
         for feed in (wall, page, other):
             await anext(feed)
         await centre.post(device, token, [reports_from()(**GOOD_LINK)])
