@@ -63,7 +63,10 @@ def parse_sites(text: str) -> list[Site]:
         SitesError: at the first wrong row, with its line.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    header = reader.fieldnames or []
+    try:
+        header = reader.fieldnames or []
+    except csv.Error as error:
+        raise SitesError(f"line 1: is not CSV: {error}.") from error
     missing = [name for name in NEEDED if name not in header]
     if missing:
         raise SitesError(f"line 1: the columns {', '.join(missing)} are missing; the header must name them.")

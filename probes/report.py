@@ -221,7 +221,7 @@ def decode(body: bytes, encoding: str | None = None) -> Decoded:
 
 
 def _refusal(report: Report, fault: str) -> Refused:
-    boot, seq = (report.boot, report.seq) if _identity_fault(report) is None else ("", 0)
+    boot, seq = (report.boot, report.seq) if _is_identity(report.boot, report.seq) else ("", 0)
     return Refused(boot, seq, fault[:MAX_TEXT_CHARS])
 
 
@@ -264,6 +264,8 @@ def _check_outer(outer: _Outer | Batch) -> None:
         raise ReportError(f"Wire version {outer.wire} is not known; this centre speaks {WIRE}.")
     if not IDENTITY.fullmatch(outer.device):
         raise ReportError(f"The device {outer.device[:80]!r} is not an id.")
+    if not -MAX_SEQ <= outer.sent_at <= MAX_SEQ:
+        raise ReportError(f"sent_at {str(outer.sent_at)[:40]} is no time in ms.")
     if len(outer.reports) > MAX_REPORTS:
         raise ReportError(f"The batch has {len(outer.reports)} reports; at most {MAX_REPORTS} are taken.", 413)
     if len(outer.gone) > MAX_GONE:
@@ -362,6 +364,8 @@ def _identity_of(raw: msgspec.Raw) -> tuple[str, int]:
         seq = msgspec.json.decode(keys["seq"], type=int)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return "", 0
-    if not IDENTITY.fullmatch(boot) or not 0 < seq <= MAX_SEQ:
-        return "", 0
-    return boot, seq
+    return (boot, seq) if _is_identity(boot, seq) else ("", 0)
+
+
+def _is_identity(boot: str, seq: int) -> bool:
+    return IDENTITY.fullmatch(boot) is not None and 0 < seq <= MAX_SEQ

@@ -58,10 +58,11 @@ def answer_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         detail = error.detail
+        path = request.scope["path"]  # request.url would read the query too, which may be no text at all
         if error.status_code == 404:
-            detail = f"There is nothing at {request.url.path}."
+            detail = f"There is nothing at {path}."
         elif error.status_code == 405:
-            detail = f"{request.method} is not for {request.url.path}."
+            detail = f"{request.method} is not for {path}."
         return problem(error.status_code, detail, error.headers)
 
     @app.exception_handler(RequestValidationError)

@@ -128,6 +128,7 @@ def test_a_body_cut_short_is_422_with_a_sentence(encoding: str) -> None:
         (b"[" * 100_000, "cannot be read"),
         (batch(one(), wire=2), "Wire version 2 is not known"),
         (batch(one(), device=""), "device '' is not an id"),
+        (batch(one(), sent_at=1 << 80), "sent_at 1208925819614629174706176 is no time"),
         (batch(one(), gone=[{"boot": "a", "from": 5, "to": 4, "why": "thinned"}]), "not a range"),
         (batch(one(), gone=[{"boot": "a", "from": 1, "to": 4, "why": "lost"}]), "'lost' is not known"),
         (batch(one(), gone=[{"boot": "a", "from": "1", "to": 4, "why": "thinned"}]), "gone cannot be read"),
