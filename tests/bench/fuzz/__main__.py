@@ -11,11 +11,13 @@ more than five seconds on one input, or more than 1 GiB of memory ends it with t
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from math import ceil
 from pathlib import Path
 
 from tests.bench.fuzz.targets import TARGETS
@@ -27,26 +29,31 @@ COVER = re.compile(r"cov: (\d+)")
 def run(target: str, inputs: int) -> tuple[int, int, float]:
     """Inputs run, code edges covered, seconds; a finding ends the program with the fuzzer's own words."""
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as corpus:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        corpus = Path(folder) / "corpus"
+        corpus.mkdir()
         for number, seed in enumerate(TARGETS[target].seeds()):
-            (Path(corpus) / f"seed{number}").write_bytes(seed)
+            (corpus / f"seed{number}").write_bytes(seed)
         done = subprocess.run(
             [
                 sys.executable,
                 "-m",
                 "tests.bench.fuzz.worker",
                 target,
-                corpus,
+                str(corpus),
                 f"-runs={inputs}",
                 "-timeout=5",
                 "-rss_limit_mb=1024",
-                "-max_len=4096",
+                "-max_len=8192",
                 "-seed=20261122",
                 f"-artifact_prefix={tempfile.gettempdir()}/",
             ],
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
+            env={**os.environ, "TMPDIR": folder},  # what a target writes goes with it
         )
     found = DONE.search(done.stderr)
     if done.returncode != 0 or found is None:
@@ -62,10 +69,11 @@ def main() -> None:
     arguments.add_argument("--target", choices=sorted(TARGETS))
     chosen = arguments.parse_args()
     names = [chosen.target] if chosen.target else sorted(TARGETS)
+    shares = sum(TARGETS[name].share for name in names)
     total = 0
     print(f"{'target':<18}{'inputs':>12}{'edges':>8}{'seconds':>9}")
     for name in names:
-        ran, edges, seconds = run(name, -(-chosen.inputs // len(names)))
+        ran, edges, seconds = run(name, ceil(chosen.inputs * TARGETS[name].share / shares))
         total += ran
         print(f"{name:<18}{ran:>12,}{edges:>8}{seconds:>9.0f}", flush=True)
     print(f"{total:,} inputs: no crash, no hang, every refusal a sentence.")

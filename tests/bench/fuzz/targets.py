@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from probes.link.packet import (
@@ -17,21 +15,11 @@ from probes.link.packet import (
     tlvs_are_sealed_by,
 )
 from probes.report import Batch, Gone, Report, ReportError, decode, encode, pack
+from tests.bench.fuzz import http, reflector, sender, texts
+from tests.bench.fuzz.target import Broken, Target, check_sentence
 
 KEY = bytes(range(32))
 ENCODINGS = (None, "gzip", "zstd", "br")
-
-
-@dataclass(frozen=True)
-class Target:
-    one_input: Callable[[bytes], None]
-    seeds: Callable[[], list[bytes]]
-
-
-def check_sentence(error: ValueError) -> None:
-    text = str(error)
-    if len(text) < 10 or not text.endswith("."):
-        raise AssertionError(f"not a sentence: {text!r}")
 
 
 def wire(data: bytes) -> None:
@@ -41,13 +29,13 @@ def wire(data: bytes) -> None:
     try:
         decoded = decode(data[1:], ENCODINGS[data[0] % len(ENCODINGS)])
     except ReportError as error:
-        check_sentence(error)
+        check_sentence(str(error))
         return
     for refused in decoded.refused:
-        check_sentence(ValueError(refused.why))
+        check_sentence(refused.why)
     again = decode(encode(decoded.batch))
     if again.batch != decoded.batch:
-        raise AssertionError("what was read is not what is written")
+        raise Broken("what was read is not what is written")
 
 
 def wire_seeds() -> list[bytes]:
@@ -64,7 +52,7 @@ def request(data: bytes) -> None:
         try:
             read = decode_request(data, key)
         except PacketError as error:
-            check_sentence(error)
+            check_sentence(str(error))
             continue
         decode_request(bytes(encode_request(read, key)), key)
 
@@ -74,7 +62,7 @@ def reply(data: bytes) -> None:
         try:
             read = decode_reply(data, key)
         except PacketError as error:
-            check_sentence(error)
+            check_sentence(str(error))
             continue
         decode_reply(bytes(encode_reply(read, key)), key)
 
@@ -100,4 +88,10 @@ TARGETS = {
     "stamp_request": Target(request, packet_seeds),
     "stamp_reply": Target(reply, packet_seeds),
     "stamp_hot_paths": Target(hot_paths, packet_seeds),
+    "reflector": reflector.TARGET,
+    "sender": sender.TARGET,
+    "agenda": texts.AGENDA,
+    "config": texts.CONFIG,
+    "sites_csv": texts.SITES,
+    "http": http.TARGET,
 }

@@ -6,7 +6,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["probes"]):
+with atheris.instrument_imports(include=["probes", "monitor"]):
     from tests.bench.fuzz.targets import TARGETS
 
 
