@@ -52,6 +52,13 @@ class Judge:
         self._low = -math.inf if limits.good.low is None else limits.good.low
         self._high = math.inf if limits.good.high is None else limits.good.high
 
+    def reads(self, values: Mapping[str, float]) -> bool:
+        """Whether a report with these values measured the metric."""
+        pool = self.metric.pool
+        if self.metric.judging is Judging.LOSS_60S:
+            return pool is not None and pool.events in values and pool.of in values
+        return self.metric.name in values
+
     def take(self, values: Mapping[str, float], at: int) -> bool:
         """Judge the report's reading, if it has one; True when what is believed has changed."""
         metric = self.metric

@@ -13,6 +13,7 @@ from probes.report import Failure, Report
 from probes.verdict import NOTHING, Held, Verdict, after_silence, hold, judge_run, rule_of
 
 MAIN = "main"
+PLANS = 20
 DEFAULT_STALE_S = 120
 """For a probe that no declaration knows."""
 
@@ -47,7 +48,7 @@ class Stream:
     """The latest of everything one stream said. `at` never goes back: what comes late is history, not state."""
 
     __slots__ = (
-        "at", "at_of", "blamed", "device", "failure", "judges", "key", "labels", "received_at",
+        "_plans", "at", "at_of", "blamed", "device", "failure", "judges", "key", "labels", "received_at",
         "run", "turned", "values",
     )  # fmt: skip
 
@@ -66,9 +67,11 @@ class Stream:
         self.turned: dict[str, int] = {}
         """When each yes-or-no figure took its present value."""
         self.judges: dict[str, Judge] = {}
+        self._plans: dict[tuple[str, ...], list[Judge]] = {}
         self.set_limits(site, limits_of)
 
     def set_limits(self, site: str, limits_of: LimitsOf) -> None:
+        self._plans.clear()
         for name, metric in _METRICS_OF.get(self.key.probe, {}).items():
             limits = limits_of(site, metric)
             if limits is None:
@@ -91,10 +94,20 @@ class Stream:
         self.labels = report.labels
         self.device, self.received_at = device, received_at
         changed |= self._take_run(report.failure, at)
-        for judge in self.judges.values():
+        for judge in self._judges_for(report.values):
             changed |= judge.take(report.values, at)
         self.at = at
         return changed
+
+    def _judges_for(self, values: Mapping[str, float]) -> list[Judge]:
+        """The judges whose metrics a report with these values measured; worked out once for each set of names."""
+        names = tuple(values)
+        found = self._plans.get(names)
+        if found is None:
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            found = self._plans[names] = [judge for judge in self.judges.values() if judge.reads(values)]
+        return found
 
     def _turn(self, values: Mapping[str, float], at: int) -> bool:
         turned = False

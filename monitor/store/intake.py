@@ -9,7 +9,11 @@ import msgspec
 
 from monitor.store.protocol import Intake, Taken
 from monitor.store.ranges import Ranges
-from monitor.store.runs import Run, Table, table_of, to_row
+from monitor.store.runs import Run, Shape, shape_of, to_row
+from probes.report import Report
+
+SHAPES = 1_000
+"""Sets of metrics remembered; healthy devices have a few each probe."""
 
 _encode = msgspec.json.Encoder().encode
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])
@@ -40,7 +44,8 @@ class Takings:
     def __init__(self) -> None:
         self._spools: dict[tuple[str, str], Spool] = {}
         self._changed: dict[tuple[str, str], Spool] = {}
-        self._rows: dict[str, tuple[Table, list[tuple[Any, ...]]]] = {}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._shapes: dict[tuple[str, ...], Shape] = {}
         self._entry: int | None = None
 
     def take(self, connection: sqlite3.Connection, intake: Intake) -> Taken:
@@ -55,8 +60,8 @@ class Takings:
             self._changed[intake.device, report.boot] = spool
             entry += 1
             run = Run(entry, intake.device, site, intake.received_at, intake.skew_ms, report)
-            table = table_of(report.probe)
-            self._rows.setdefault(table.name, (table, []))[1].append(to_row(run, spool.id))
+            shape = self._shape(report)
+            self._rows.setdefault(shape.insert, []).append(to_row(run, spool.id, shape))
             runs.append(run)
         self._entry = entry
         self._close(connection, intake)
@@ -82,8 +87,8 @@ class Takings:
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write what `take` gathered: rows by table, and the ranges of every spool that changed."""
-        for table, rows in self._rows.values():
-            connection.executemany(table.insert, rows)
+        for insert, rows in self._rows.items():
+            connection.executemany(insert, rows)
         if self._changed:
             connection.executemany(
                 "UPDATE spools SET stored = ?, gone = ? WHERE id = ?",
@@ -98,6 +103,15 @@ class Takings:
         self._changed.clear()
         self._rows.clear()
         self._entry = None
+
+    def _shape(self, report: Report) -> Shape:
+        key = (report.probe, *report.values)
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= SHAPES:
+                self._shapes.clear()
+            shape = self._shapes[key] = shape_of(report.probe, key[1:])
+        return shape
 
     def _spool(self, connection: sqlite3.Connection, device: str, boot: str) -> Spool:
         key = device, boot

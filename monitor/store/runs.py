@@ -41,25 +41,43 @@ class Run(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The table of one probe: its name, its metrics in the order of the columns, and its statements."""
+    """The table of one probe: its name, its metrics in the order of the columns, and its statement."""
 
     name: str
     metrics: tuple[str, ...]
     known: frozenset[str]
-    insert: str
     select: str
 
 
+class Shape(NamedTuple):
+    """How runs with the same metrics are written: only the columns they fill.
+
+    Naming the empty columns too would cost four times the CPU: a probe declares many metrics and a run has some.
+    """
+
+    insert: str
+    strange: frozenset[str]
+    """The metrics that no declaration knows."""
+
+
 def _table(name: str, metrics: tuple[str, ...]) -> Table:
-    probe = ("probe",) if name == OTHER else ()
-    columns = (*HEAD, *probe, *(f"v_{metric}" for metric in metrics))
+    columns = (*HEAD, *(("probe",) if name == OTHER else ()), *(f"v_{metric}" for metric in metrics))
     return Table(
         name,
         metrics,
         frozenset(metrics),
-        f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
         f"SELECT spools.device, spools.boot, {', '.join(columns)} FROM {name} JOIN spools ON spools.id = {name}.spool",
     )
+
+
+def shape_of(probe: str, names: tuple[str, ...]) -> Shape:
+    """The shape of a probe's runs that have these metrics, in this order."""
+    table = table_of(probe)
+    strange = frozenset(names) - table.known
+    last = ("probe",) if table.name == OTHER else ()
+    columns = (*HEAD, *last, *(f"v_{name}" for name in names if name not in strange))
+    marks = ", ".join("?" * len(columns))
+    return Shape(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})", strange)
 
 
 TABLES: dict[str, Table] = {
@@ -95,24 +113,23 @@ def create_tables(connection: sqlite3.Connection) -> None:
                 connection.execute(f"ALTER TABLE {table.name} ADD COLUMN v_{metric} REAL")
 
 
-def to_row(run: Run, spool: int) -> tuple[Any, ...]:
-    """The run as the columns of its probe's table."""
+def to_row(run: Run, spool: int, shape: Shape) -> tuple[Any, ...]:
+    """The run as the columns of its shape."""
     report = run.report
-    table = TABLES.get(report.probe)
-    values = report.values
+    values: Mapping[str, float] = report.values
     failure = report.failure
+    strange = shape.strange
     head = (
         run.entry, spool, report.seq, run.site, report.at, run.received_at, run.skew_ms, report.took_ms,
         report.target, report.line, report.room,
         failure.code if failure else None, failure.text if failure else None,
-        _text(report.labels),
+        _text(report.labels), _text({name: values[name] for name in values if name in strange}) if strange else None,
     )  # fmt: skip
-    if table is None:
-        return (*head, _text(values), report.probe)
-    if values.keys() <= table.known:
-        return (*head, None, *map(values.get, table.metrics))
-    strange = {name: value for name, value in values.items() if name not in table.known}
-    return (*head, _text(strange), *map(values.get, table.metrics))
+    if report.probe not in TABLES:
+        return (*head, report.probe)
+    if strange:
+        return (*head, *(value for name, value in values.items() if name not in strange))
+    return (*head, *values.values())
 
 
 def _text(pairs: Mapping[str, Any]) -> str | None:
