@@ -23,8 +23,9 @@ def names() -> dict[str, str]:
         return {row["name_vi"]: row["id"] for row in csv.DictReader(file)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Not for longer than a module: its loop would stand in the way of tests that await."""
     if not CHROMIUM.exists():
         pytest.skip("Chromium is missing: apt-get install chromium")
     with sync_playwright() as playwright:

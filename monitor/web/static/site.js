@@ -43,7 +43,7 @@ function Answer({ w, now, declared, live, site }) {
   const bridge = live.sites.get(site.bridge);
   const place = [
     site.area_vi && w.t("site.area", { name: site.area_vi }),
-    bridge && bridge.id !== site.id && w.name(bridge),
+    bridge && bridge.id !== site.id && w.t("site.under", { name: w.name(bridge) }),
     site.code && w.t("site.code", { code: site.code }),
   ].filter(Boolean);
   const doing = cure(w, declared, site);
@@ -97,7 +97,7 @@ function Figures({ w, now, declared, live, site }) {
   const streams = live.streamsOf(site.id);
   const own = (stream) => (stream.target === site.bridge ? 0 : 1);
   const links = streams.filter((stream) => stream.probe === "link").sort((a, b) => own(a) - own(b) || a.line.localeCompare(b.line));
-  const beside = BESIDE.flatMap((probe) => streams.filter((stream) => stream.probe === probe));
+  const beside = BESIDE.flatMap((probe) => streams.filter((stream) => stream.probe === probe && (probe !== "hub" || site.type === "bridge")));
   const page = { w, now, declared, live };
   return html`
     ${streams.length === 0 && site.shown.verdict !== "not_fitted" && html`<p class="muted">${w.t("site.none")}</p>`}
@@ -118,10 +118,11 @@ function When({ w, now, stream }) {
 }
 
 function heading(w, live, stream) {
-  if (stream.probe !== "link") return w.t(`site.${stream.probe}`);
+  const grade = stream.grade === "device" || stream.probe === "reach" ? "" : `, ${w.t(`grade.${stream.grade}`)}`;
+  if (stream.probe !== "link") return w.t(`site.${stream.probe}`) + grade;
   const hub = live.sites.get(stream.target);
   const line = ["main", "backup"].includes(stream.line) ? w.t(`site.line.${stream.line}`) : stream.line;
-  return `${w.t("site.to", { name: hub ? w.name(hub) : stream.target })}, ${w.t("site.line", { name: line })}`;
+  return `${w.t("site.to", { name: hub ? w.name(hub) : stream.target })}, ${w.t("site.line", { name: line })}${grade}`;
 }
 
 /** The last run to one bridge: one row a figure, one column a direction, the limit beside them. */
@@ -152,7 +153,7 @@ function Cell({ w, declared, figure, span = 1 }) {
   if (!figure) return html`<td colspan=${span} class="muted">${w.t("site.not_measured")}</td>`;
   const over = ["fair", "poor"].includes(figure.verdict) ? figure.verdict : "";
   const unit = declared.metrics[figure.metric]?.unit ?? "count";
-  if (figure.stale) return html`<td colspan=${span} class="muted"><${Figure} w=${w} value=${figure.value} unit=${unit} /> <span class="old">${w.t("site.old")}</span></td>`;
+  if (figure.stale) return html`<td colspan=${span} class="muted"><${Figure} w=${w} value=${figure.value} unit=${unit} /> <span class="old">${w.t("site.at", { time: w.clockSeconds.format(figure.at) })}</span></td>`;
   return html`<td colspan=${span} class=${over}>${over && html`<${Shape} verdict=${over} /><span class="hidden">${w.t(`verdict.${over}`)}: </span>`}<${Figure} w=${w} value=${figure.value} unit=${unit} /></td>`;
 }
 
@@ -162,12 +163,16 @@ function Failed({ w, declared, stream }) {
   return html`<p class=${`failure ${code?.meaning === "poor" ? "poor" : ""}`}>${w.t("site.failed", { label: code ? w.of(code.label) : stream.failure.code })}</p>`;
 }
 
-/** Every figure of a stream by its full words: percentiles, MOS, marks of priority, and what nobody declared. */
+/**
+ * Every figure of a stream by its full words: percentiles, MOS, marks of priority, and what nobody declared. What is
+ * measured once a day stays with its hour; of the other probes only the last report counts.
+ */
 function All({ w, now, declared, live, stream }) {
+  const figures = [...stream.figures.values()].filter((figure) => stream.probe === "link" || figure.at === stream.at);
   return html`<article class="panel">
     <header><h2>${heading(w, live, stream)}</h2><${When} w=${w} now=${now} stream=${stream} /></header>
     ${stream.probe !== "link" && html`<${Failed} w=${w} declared=${declared} stream=${stream} />`}
-    <table class="figures"><tbody>${[...stream.figures.values()].map((figure) => html`<tr key=${figure.metric}>
+    <table class="figures"><tbody>${figures.map((figure) => html`<tr key=${figure.metric}>
       <th scope="row">${figure.known ? w.of(declared.metrics[figure.metric]?.label) : html`<code>${figure.metric}</code>`}</th>
       <${Cell} w=${w} declared=${declared} figure=${figure} /></tr>`)}</tbody></table>
     ${stream.probe === "link" && Object.entries(stream.labels).map(([name, text]) => html`<p class="window" key=${name}><code>${name}</code> ${text}</p>`)}

@@ -9,7 +9,8 @@ function limitsOf(declared, site, metric) {
 /** "Tỷ lệ mất gói, chiều gửi về trung tâm 4,2 % (cho phép tối đa 3 %)", or what failed, or why nothing is known. */
 export function figureOver(w, declared, site, short = false) {
   const { verdict, why, metric, value, failure: code } = site.shown;
-  if (verdict === "unknown") return why ? w.t(site.type === "bridge" && why === "never" ? "why.never.bridge" : `why.${why}`) : "";
+  if (verdict === "unknown" && why === "never" && site.type === "bridge") return w.t("why.never.bridge");
+  if (verdict === "unknown") return why ? w.t(`why.${why}`) : "";
   const failure = declared.failures[code];
   if (failure) return w.of(failure.label);
   const of = declared.metrics[metric];

@@ -67,19 +67,21 @@ function Counts({ w, sites }) {
 function Bridges({ w, now, declared, live, bridges, sites }) {
   const [one, two] = bridges;
   return html`<section class="bridges">
-    ${one && html`<${Bridge} w=${w} now=${now} declared=${declared} bridge=${one} sites=${sites} />`}
+    ${one && html`<${Bridge} w=${w} now=${now} declared=${declared} live=${live} bridge=${one} sites=${sites} />`}
     ${one && two && html`<${Between} w=${w} live=${live} one=${one} two=${two} />`}
-    ${bridges.slice(1).map((bridge) => html`<${Bridge} w=${w} now=${now} declared=${declared} bridge=${bridge} sites=${sites} />`)}
+    ${bridges.slice(1).map((bridge) => html`<${Bridge} w=${w} now=${now} declared=${declared} live=${live} bridge=${bridge} sites=${sites} />`)}
   </section>`;
 }
 
-function Bridge({ w, now, declared, bridge, sites }) {
+function Bridge({ w, now, declared, live, bridge, sites }) {
   const own = sites.filter((site) => site.bridge === bridge.id);
   const { verdict, since } = bridge.shown;
+  const hub = live.streamsOf(bridge.id).find((stream) => stream.probe === "hub" && !stream.stale);
   const parts = [...COUNTED, "not_fitted"].map((each) => [each, count(own, each)]).filter(([, n]) => n);
   return html`<a class=${`bridge ${verdict}`} href=${`/site/${bridge.id}`}>
     <h2>${w.name(bridge)} <${Verdict} w=${w} verdict=${verdict} /></h2>
     ${(verdict in TROUBLED || verdict === "unknown") && html`<p>${figureOver(w, declared, bridge)} · ${w.since(since, now)}</p>`}
+    ${hub && html`<p>${w.t("wall.hub_running", { n: hub.figures.get("hub.sessions")?.value ?? 0 })}</p>`}
     <p>${w.t("wall.bridge_sites", { n: own.length })}: ${parts.map(([each, n]) => `${n} ${w.t(`verdict.${each}`).toLowerCase()}`).join(" · ")}</p>
   </a>`;
 }
@@ -119,17 +121,26 @@ function Tile({ w, now, declared, site }) {
   const kind = w.t(`type.${site.type}.short`);
   const told = verdict === "unknown" ? `${w.t("verdict.unknown")} ${w.t("time.since", { time: w.moment(since, now) })}`
     : verdict in TROUBLED ? w.t("tile.told", { verdict: w.t(`verdict.${verdict}`), told: figureOver(w, declared, site, true) }) : null;
+  const reached = verdict === "not_fitted" && reach(w, now, site);
   return html`<a class=${`tile ${verdict}`} href=${`/site/${site.id}`} title=${w.t(`verdict.${verdict}`)}>
     ${verdict !== "not_fitted" && html`<${Shape} verdict=${verdict} />`}
     <span>${kind && html`<span class="kind">${kind} </span>`}${site.name_vi}${told === null && html`<span class="hidden">: ${w.t(`verdict.${verdict}`)}</span>`}</span>
     ${told && html`<span class="told">${told}</span>`}
+    ${reached && html`<span class="told">${reached}</span>`}
   </a>`;
+}
+
+/** What the centre itself measures of a site that has no device: an answer of its router, or since when none. */
+function reach(w, now, { reach: found }) {
+  if (!found || found.stale || found.answers === null) return null;
+  if (!found.answers) return w.t("tile.reach_no", { since: w.t("time.since", { time: w.moment(found.since ?? found.at, now) }) });
+  return found.rtt_p50_ms === undefined ? null : w.t("tile.reach_ok", { value: w.figure(found.rtt_p50_ms, "ms") });
 }
 
 /** What must be looked at, worst and longest first; several sites of one area are one card. */
 function Attention({ w, now, declared, sites }) {
   const troubled = sites.filter((site) => site.shown.verdict in TROUBLED);
-  const unknown = sites.filter((site) => site.shown.verdict === "unknown");
+  const unknown = sites.filter((site) => site.shown.verdict === "unknown" && site.type !== BRIDGE);
   const fitted = sites.some((site) => site.shown.verdict !== "not_fitted");
   const notes = sites.filter((site) => site.more.note_vi);
   return html`<aside class="attention">
