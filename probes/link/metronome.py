@@ -12,6 +12,9 @@ from probes.probe import ProbeFailure
 SECOND_NS = 1_000_000_000
 GRID_NS = 20_000_000
 """The finest beat: 50 a second."""
+IDLE_NS = 5 * GRID_NS
+LATE_NS = 100_000_000
+"""Beats late by less are made up for; by more, the machine slept, and nobody wants its packets in one heap."""
 JITTER = 0.1
 """Of the period, either way: keeps runs of loss in ms and falls out of step with periodic faults."""
 
@@ -32,7 +35,7 @@ class Player(Protocol):
 
 
 class Metronome:
-    """Beats all who play on one grid from a random start; beats slept through are not made up for."""
+    """Beats all who play on one grid from a random start."""
 
     def __init__(self, clock: Clock, random: Random) -> None:
         self._clock, self._random = clock, random
@@ -57,10 +60,10 @@ class Metronome:
         start_ns = self._clock.monotonic_ns()
         place = 0
         while True:
-            period_ns = min((player.period_ns for player in self._players), default=GRID_NS)
+            period_ns = min((player.period_ns for player in self._players), default=IDLE_NS)
             now_ns = self._clock.monotonic_ns()
             steps = period_ns // GRID_NS
-            place = max(place + steps, (now_ns - start_ns) // GRID_NS)
+            place = max(place + steps, (now_ns - LATE_NS - start_ns) // GRID_NS)
             place += -place % steps
             wait_ns = start_ns + place * GRID_NS + self._random.uniform(-JITTER, JITTER) * period_ns - now_ns
             await self._clock.sleep(max(0.0, wait_ns / SECOND_NS))
