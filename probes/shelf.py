@@ -39,6 +39,7 @@ CREATE INDEX IF NOT EXISTS raw ON report (raw) WHERE raw = 1;
 CREATE TABLE IF NOT EXISTS gone (
     boot TEXT NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL, why TEXT NOT NULL,
     PRIMARY KEY (boot, from_seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS machine (boot_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reserve (block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS asked (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -63,7 +64,7 @@ def base_code(error: sqlite3.Error) -> int:
 
 
 class Shelf:
-    """The database behind a spool. `path` None keeps it in memory.
+    """The database behind a spool. `path` None keeps it in memory; `machine` is what changes when the machine starts.
 
     A page that only the log owns cannot be written back on a full disk, and then the log grows for ever. So the
     database never takes a page that its file does not own: it grows by whole blocks, each written through at once
@@ -74,31 +75,46 @@ class Shelf:
         OSError: a new file finds no room on the disk.
     """
 
-    def __init__(self, path: Path | None, max_bytes: int) -> None:
+    def __init__(self, path: Path | None, max_bytes: int, machine: str = "") -> None:
         self._path = path
         self._max_pages = max_bytes // PAGE_BYTES
         self._minute: dict[tuple[str | None, ...], int] = {}
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=5.0, check_same_thread=False)
         try:
-            self._prepare()
+            self._prepare(machine)
             self.boot = str(self._one("SELECT boot FROM identity"))
         except (sqlite3.DatabaseError, OSError):
             self._db.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, machine: str) -> None:
         run = self._db.execute
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA wal_autocheckpoint = 64")
         run("PRAGMA cache_size = -512")
-        if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'asked'") == 0:
+        if self._one("SELECT count(*) FROM sqlite_master WHERE name = 'machine'") == 0:
             self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
         with self._transaction():
             run("INSERT OR IGNORE INTO identity VALUES (1, ?, 1)", (secrets.token_hex(4),))
+            self._distrust_the_past(machine)
         self._own(self._one("PRAGMA page_count"))
         if not self._grow() and self._one("PRAGMA page_count") < BLOCK_BYTES // PAGE_BYTES:
             raise OSError(errno.ENOSPC, f"No room for {BLOCK_BYTES} bytes of spool", str(self._path))
+
+    def _distrust_the_past(self, machine: str) -> None:
+        """After a start of the machine, count anew under a new boot.
+
+        A disk that lied about a flush, or a machine set back to an old image, has forgotten numbers it gave; given
+        again, the centre would know them already and drop what is new. No start of the machine, no such loss.
+        """
+        before = self._db.execute("SELECT boot_id FROM machine").fetchone()
+        if before == (machine,):
+            return
+        self._db.execute("DELETE FROM machine")
+        self._db.execute("INSERT INTO machine VALUES (?)", (machine,))
+        if before is not None:
+            self._db.execute("UPDATE identity SET boot = ?, next_seq = 1", (secrets.token_hex(4),))
 
     def _grow(self) -> bool:
         """Own one block more of the disk: written, freed for use, and written through from the log to the file."""

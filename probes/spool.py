@@ -43,13 +43,15 @@ class Spool:
     Args:
         path: the database; its folder is made when missing.
         max_bytes: the most that database, log and ballast take on disk.
-        clock: tells when to look at a broken disk again, and stamps a file that is set aside.
+        clock: tells when to look at a broken disk again.
+        machine: names this run of the machine; None asks the kernel. Another one means a new boot.
     """
 
-    def __init__(self, path: Path, max_bytes: int, clock: Clock) -> None:
+    def __init__(self, path: Path, max_bytes: int, clock: Clock, machine: str | None = None) -> None:
         self._path = path
         self._shelf_bytes = max(max_bytes, LEAST_BYTES) - BALLAST_BYTES - 2 * BLOCK_BYTES
         self._clock = clock
+        self._machine = read_boot_id() if machine is None else machine
         self._lock = threading.Lock()
         self._ballast = path.with_name(path.name + "-ballast")
         self._in_memory = False
@@ -153,7 +155,7 @@ class Spool:
 
     def _open_disk(self) -> Shelf:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        shelf = Shelf(self._path, self._shelf_bytes)
+        shelf = Shelf(self._path, self._shelf_bytes, self._machine)
         self._keep_ballast()
         return shelf
 
@@ -180,7 +182,7 @@ class Spool:
 
     def _return_to_disk(self) -> None:
         try:
-            disk = Shelf(self._path, self._shelf_bytes)
+            disk = Shelf(self._path, self._shelf_bytes, self._machine)
         except (sqlite3.DatabaseError, OSError):
             return
         try:
@@ -224,3 +226,11 @@ class Spool:
         self._path.replace(aside)
         for ending in ("-wal", "-shm"):
             self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+
+
+def read_boot_id() -> str:
+    """The kernel's name for this run of the machine (random(4)); "" where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -88,6 +88,22 @@ def test_sequences_go_on_after_a_restart_even_when_all_was_acknowledged(tmp_path
     assert again.held().reports == 1
 
 
+def test_after_a_start_of_the_machine_no_number_can_come_twice(tmp_path: Path) -> None:
+    """An image restored from yesterday has forgotten the numbers of today: under a new boot none can collide."""
+    path = tmp_path / "spool"
+    spool = Spool(path, LEAST_BYTES, HandClock(), machine="monday")
+    monday = spool.add_all(every_10_s(3))
+    spool.close()
+    spool = Spool(path, LEAST_BYTES, HandClock(), machine="monday")
+    assert spool.boot == monday[0].boot, "the process alone was started again"
+    spool.close()
+    spool = Spool(path, LEAST_BYTES, HandClock(), machine="tuesday")
+    tuesday = spool.add(link_report())
+    assert tuesday.boot != monday[0].boot
+    assert tuesday.seq == 1
+    assert all_of(spool) == [*monday, tuesday], "what waited keeps the name it was given"
+
+
 def test_a_large_group_is_stored_in_one_piece(tmp_path: Path) -> None:
     spool = open_spool(tmp_path / "spool", max_bytes=64 << 20)
     assert spool.add_all(every_10_s(3000))[-1].seq == 3000
