@@ -41,6 +41,7 @@ def make_app(centre: Centre) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would be made of the asker's own Host header
     )
     app.add_middleware(SafeHeaders)
     answer_problems(app)
