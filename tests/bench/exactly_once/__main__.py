@@ -4,9 +4,10 @@
     python -m tests.bench.exactly_once --kills 12 --seed 7     a short run
     python -m tests.bench.exactly_once --keep DIR              leave ledgers, logs and databases there
 
-The devices are the real spool and the real sender, the centre is the real one. What a device's spool promised stands in
-its ledger; at the end the centre's database must hold each of these reports once and unaltered, or know it gone; every
-sequence of every boot must be closed. Exit 0 when all of it holds, 1 when not, 2 when it cannot run here.
+The devices are real agents fed by a runner of ours; beside them runs one probe as people start it (`diemcau-probe run`,
+with a hub on loopback); the centre is the real one. What a device's spool promised stands in its ledger; at the end the
+centre's database must hold each of these reports once and unaltered, or know it gone, and every sequence of every boot
+must be closed. Exit 0 when all of it holds, 1 when not, 2 when it cannot run here.
 
 It runs in mount and process namespaces of its own: its small disks and programs end with it, however it ends. That
 needs root, or a kernel that gives users namespaces.
@@ -25,8 +26,9 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from tests.bench.exactly_once.city import City, build
-from tests.bench.exactly_once.compare import Verdict, disagreements, judge, last_given, read_centre
+from tests.bench.exactly_once.build import build
+from tests.bench.exactly_once.city import City
+from tests.bench.exactly_once.compare import Held, Verdict, disagreements, judge, last_given, read_centre
 from tests.bench.exactly_once.plan import CENTRE, draw
 from tests.bench.exactly_once.truth import read
 
@@ -93,7 +95,7 @@ def account(city: City) -> list[str]:
     """Print what came of every device; returns what must not be."""
     held = read_centre(city.database())
     verdicts = {
-        name: judge(read(city.home(name) / "ledger"), held[device], last_given(city.spool(name)))
+        name: judge(read(city.home(name) / "ledger"), held.get(device, Held()), last_given(city.spool(name)))
         for name, device in city.ids.items()
     }
     print_table(city, verdicts)

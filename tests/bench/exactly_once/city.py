@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
+import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from monitor.devices import Role, add_device
-from monitor.sites import import_sites, parse_sites
-from monitor.store.database import transaction
 from tests.bench.exactly_once.clock import step
 from tests.bench.exactly_once.disk import SmallDisk
-from tests.bench.exactly_once.plan import CENTRE, Away, Event, Fill, Kill, Step
+from tests.bench.exactly_once.plan import CENTRE, PROBE, Away, Event, Fill, Kill, Step
 from tests.bench.exactly_once.programs import Program
+from tests.bench.exactly_once.truth import OWN_WORDS, Ledger
 
-ROOT = Path(__file__).parents[3]
-DEVICE_DISK_BYTES = 16 << 20
-SPOOL_BYTES = 4 << 20
-CENTRE_DISK_BYTES = 512 << 20
+HUB = "hub"
 AIM_S = 0.6
 """A victim that does not do in this time what it is to be killed at is killed at whatever it does."""
-PYTHON = (sys.executable, "-X", "faulthandler", "-m")
+HUB = "hub"
 
 
 @dataclass
@@ -42,9 +38,12 @@ class City:
     full_s: dict[str, float] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     away_until: float = 0.0
+    resting: set[str] = field(default_factory=set)
+    """Programs that were told to stop, and are not to be started again."""
 
     def devices(self) -> list[str]:
-        return list(self.ids)
+        """The devices that are fed, not the one that measures."""
+        return [name for name in self.ids if name != PROBE]
 
     def home(self, name: str) -> Path:
         return self.folder / name
@@ -86,7 +85,7 @@ class City:
                 self.disks[who].empty()
                 del self.full_until[who]
         for name, program in self.programs.items():
-            if name != CENTRE or now >= self.away_until:
+            if name not in self.resting and (name != CENTRE or now >= self.away_until):
                 if program.down:
                     program.start()
                 program.keep("while its disk was full" if name in self.full_until else "with room on its disk")
@@ -94,7 +93,7 @@ class City:
     def _kill(self, kill: Kill) -> None:
         program = self.programs[kill.who]
         if program.down:  # the centre is away: a device is hit in its place
-            program = self.programs[self.devices()[program.kills % len(self.ids)]]
+            program = self.programs[self.devices()[program.kills % len(self.devices())]]
         if kill.aim == "start":
             time.sleep(max(0.0, program.started_at + kill.delay_s - time.monotonic()))
         else:
@@ -104,8 +103,26 @@ class City:
                 time.sleep(0.0002)
             time.sleep(kill.delay_s)
         program.kill()
+        if program.name == PROBE:
+            self._note_what_waits()
         if program.name != CENTRE or time.monotonic() >= self.away_until:
             program.start()
+
+    def _note_what_waits(self) -> None:
+        """The ledger of a program that keeps none: what its spool held when it was killed. Looked at in a copy, so
+        that the next start finds what the kill has left."""
+        with TemporaryDirectory() as folder:
+            for file in self.spool(PROBE).parent.glob("spool.db*"):
+                if file.name in ("spool.db", "spool.db-wal"):
+                    shutil.copy(file, folder)
+            connection = sqlite3.connect(Path(folder) / "spool.db")
+            try:
+                waiting = connection.execute("SELECT boot, seq FROM report").fetchall()
+            except sqlite3.OperationalError:  # killed before it had made its tables
+                waiting = []
+            finally:
+                connection.close()
+        Ledger(self.home(PROBE) / "ledger").write("S", ((boot, seq, OWN_WORDS) for boot, seq in waiting))
 
     def _signs_of(self, aim: str, who: str) -> Callable[[], object]:
         """What changes at the moment the victim does what it is to be killed at."""
@@ -121,73 +138,33 @@ class City:
     # --- its end --------------------------------------------------------------------------------------------------
 
     def drain(self, limit_s: float) -> list[str]:
-        """Nothing new is made; wait until every spool is empty. Returns the devices whose spools are not."""
+        """Nothing new is made; wait until every spool is empty. Returns the devices whose spools are not.
+
+        The probe is told to stop, and what it leaves in its spool is sent by `diemcau-probe spool flush`.
+        """
         for name in self.devices():
             (self.home(name) / "enough").touch()
+        self.resting.add(PROBE)
+        self.programs[PROBE].stop()
         until = time.monotonic() + limit_s
         while (left := [name for name in self.devices() if _waits(self.spool(name))]) and time.monotonic() < until:
             self.tend(time.monotonic())
             time.sleep(0.25)
-        return left
+        while _waits(self.spool(PROBE)) and time.monotonic() < until:
+            flush = probe_command("spool", "flush", "--config", str(self.home(PROBE) / "site.toml"))
+            subprocess.run(flush, check=False, timeout=limit_s)
+        return [*left, *([PROBE] if _waits(self.spool(PROBE)) else [])]
 
     def stop(self) -> dict[str, int]:
-        """SIGTERM to all, the centre last; their exit codes."""
-        order = [*self.devices(), *(name for name in self.programs if name not in self.ids)]
-        return {name: self.programs[name].stop() for name in order}
+        """SIGTERM to all, the centre last; their exit codes (-15: by the signal itself, after a clean end or in its start)."""
+        for name in [*self.ids, HUB, CENTRE]:
+            self.programs[name].stop()
+        return {name: program.exit_code for name, program in self.programs.items()}
 
 
-def build(folder: Path, devices: int, reports_per_s: float) -> City:
-    """A centre and its devices, each on a disk of its own; nothing runs yet."""
-    city = City(folder)
-    port = _free_port()
-    _make_home(city, CENTRE, CENTRE_DISK_BYTES)
-    _program(city, CENTRE, "tests.bench.exactly_once.centre", str(city.home(CENTRE)), str(port))
-    sites = parse_sites((ROOT / "deploy" / "sites.csv").read_text(encoding="utf-8"))
-    with transaction(city.home(CENTRE) / "disk") as connection:
-        import_sites(connection, sites)
-        homes = [site.id for site in sites if site.type != "bridge"]
-        added = [add_device(connection, site, Role.PROBE, time.time_ns() // 1_000_000) for site in homes[:devices]]
-    for number, (device, token) in enumerate(added):
-        name = f"device{number + 1}"
-        _make_home(city, name, DEVICE_DISK_BYTES)
-        city.ids[name] = device.id
-        home = city.home(name)
-        (home / "site.toml").write_text(_site_toml(device.site, port, device.id, token))
-        (home / "site.toml").chmod(0o600)
-        (home / "ledger").touch()
-        (home / "feed.json").write_text(json.dumps({"reports_per_s": reports_per_s, "each_its_own": number == 0}))
-        _program(city, name, "tests.bench.exactly_once.device", str(home))
-    return city
-
-
-def _make_home(city: City, name: str, disk_bytes: int) -> None:
-    home = city.home(name)
-    home.mkdir(parents=True)
-    city.disks[name] = SmallDisk(home / "disk", disk_bytes)
-    step(home / "clock", 0)
-
-
-def _program(city: City, name: str, *module: str) -> None:
-    city.programs[name] = Program(name, (*PYTHON, *module), city.home(name) / "log")
-
-
-def _site_toml(site: str, port: int, device: str, token: str) -> str:
-    return f"""site = "{site}"
-probes = ["feed"]
-[centre]
-url = "http://127.0.0.1:{port}"
-device = "{device}"
-token = "{token}"
-[spool]
-dir = "disk"
-max_bytes = {SPOOL_BYTES}
-"""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def probe_command(*words: str) -> list[str]:
+    """`diemcau-probe` of this Python."""
+    return [sys.executable, "-X", "faulthandler", "-c", "from probes.cli import main; main()", *words]
 
 
 def _written(file: Path) -> tuple[int, int]:

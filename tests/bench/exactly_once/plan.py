@@ -10,7 +10,10 @@ CENTRE_SHARE = 0.35
 AGAIN_SHARE = 0.15
 """So many kills hit a program that was just started again: in its start."""
 
-CENTRE = "centre"
+PROBE_SHARE = 0.06
+"""The program `diemcau-probe run`, which must live some ten seconds to measure anything."""
+
+CENTRE, PROBE = "centre", "probe"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def draw(random: Random, kills: int, devices: list[str]) -> list[Event]:
     full_s = min(60.0, seconds / 2.5)
     middle = seconds * 0.4
     events.append(Away(seconds * 0.15, full_s / 12))
-    events += [Fill(middle + random.uniform(0, full_s / 12), who, full_s) for who in devices]
+    events += [Fill(middle + random.uniform(0, full_s / 12), who, full_s) for who in [*devices, PROBE]]
     events.append(Fill(middle + full_s / 6, CENTRE, full_s / 3))
     events.append(Away(middle + full_s / 2, full_s / 2))
     for who in [*devices, CENTRE]:
@@ -82,7 +85,14 @@ def _kills(random: Random, kills: int, devices: list[str]) -> list[Kill]:
             drawn.append(Kill(at_s, drawn[-1].who, "start", random.uniform(0, 1.2)))
         else:
             at_s += random.expovariate(1 / MEAN_BETWEEN_KILLS_S)
-            who = CENTRE if random.random() < CENTRE_SHARE else random.choice(devices)
+            who = _victim(random, devices)
             aims = ["anything", "committing"] if who == CENTRE else ["anything", "adding", "forgetting"]
             drawn.append(Kill(at_s, who, random.choice(aims), random.choice((0, 0.001, 0.01)) * random.random()))
     return drawn
+
+
+def _victim(random: Random, devices: list[str]) -> str:
+    chance = random.random()
+    if chance < CENTRE_SHARE:
+        return CENTRE
+    return PROBE if chance < CENTRE_SHARE + PROBE_SHARE else random.choice(devices)

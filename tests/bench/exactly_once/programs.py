@@ -20,6 +20,7 @@ class Program:
     kills: int = 0
     ended: list[str] = field(default_factory=list)
     started_at: float = 0.0
+    exit_code: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,15 +47,14 @@ class Program:
             self.kills += 1
             self._process = None
 
-    def stop(self, limit_s: float = 30) -> int:
-        """SIGTERM; the exit code, or SIGKILL's after the limit."""
+    def stop(self, limit_s: float = 30) -> None:
+        """SIGTERM, or SIGKILL after the limit; `exit_code` says how it ended."""
         if self._process is None:
-            return 0
+            return
         self._process.terminate()
         try:
-            return self._process.wait(limit_s)
+            self.exit_code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
-        finally:
-            self._process = None
+            self.exit_code = self._process.wait()
+        self._process = None
