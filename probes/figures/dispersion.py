@@ -25,7 +25,7 @@ BUCKET_RATIO = 1.15
 """A short train this much faster than a long one was helped by a token bucket."""
 RISING_PCT, RISING_PDT = 0.6, 0.5
 LEAST_RISE_NS = 300_000
-LEAST_RISE_SHARE = 0.02
+LEAST_RISE_SHARE = 0.03
 LOST_SHARE = 0.1
 """A queue that overflows is full: so much loss is a rate too high, whatever the delay says."""
 
@@ -45,11 +45,12 @@ def train_mbps(arrivals: Sequence[Stamped], count: int, ip_bytes: int) -> float 
 
 
 def sent_mbps(departures: Sequence[Stamped], ip_bytes: int) -> float:
-    """The rate at which packets were sent; infinite where the clock did not even tick."""
+    """The rate at which packets were sent, those missing in between too; infinite where the clock did not even tick."""
     if len(departures) < 2:
         return math.inf
+    packets = departures[-1][0] - departures[0][0]
     spent_ns = departures[-1][1] - departures[0][1]
-    return (len(departures) - 1) * ip_bytes * 8_000 / spent_ns if spent_ns > 0 else math.inf
+    return packets * ip_bytes * 8_000 / spent_ns if spent_ns > 0 else math.inf
 
 
 def capacity_mbps(trains: Sequence[float]) -> float | None:
@@ -98,6 +99,11 @@ class Bracket:
             self.high_mbps = min(self.high_mbps, max(rate_mbps, self.low_mbps))
         else:
             self.low_mbps = max(self.low_mbps, min(rate_mbps, self.high_mbps))
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a tenth or more of the upper end is still open."""
+        return self.high_mbps - self.low_mbps > self.high_mbps / 10
 
     @property
     def middle_mbps(self) -> float:
