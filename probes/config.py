@@ -92,6 +92,10 @@ class HubConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packets_per_second: int = 50_000
     """Total the hub answers; each source has its own bucket of twice the agreed rate besides."""
     sessions: int = 8192
+    """Places for senders that prove nothing; those with a key have places of their own."""
+    clock_window_s: float | None = None
+    """Authenticated packets stamped further than this from the hub's clock are refused: only where all clocks are kept
+    right (NTP), since a device with a wrong clock is then not answered."""
 
 
 class CentralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,6 +198,7 @@ def _faults(config: SiteConfig | HubConfig | CentralConfig) -> Iterator[tuple[Ke
             yield from _hubs_faults("peers", config.peers)
             yield from _must(("workers",), config.workers, lambda n: 1 <= n <= 64, "use 1 to 64")
             yield from _must(("sessions",), config.sessions, lambda n: 1 <= n <= 1 << 20, "use 1 to 1048576")
+            yield from _must(("clock_window_s",), config.clock_window_s, _is_window, "use seconds above 0")
             yield from _must(("packets_per_second",), config.packets_per_second, lambda n: n >= 1, "use 1 or more")
         case CentralConfig():
             yield from _must(("every_s",), config.every_s, lambda s: 1 <= s <= 3600, "use 1 to 3600 seconds")
@@ -250,6 +255,10 @@ def _is_url(value: str) -> bool:
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not url.username
     except ValueError:
         return False
+
+
+def _is_window(value: float | None) -> bool:
+    return value is None or (math.isfinite(value) and value > 0)
 
 
 def _is_key(value: str | None) -> bool:

@@ -71,6 +71,7 @@ class Hub:
             packets_per_second=max(1, config.packets_per_second // config.workers),
             sessions=config.sessions,
             source_pps=OPEN_PPS if near else 2 * AGREED_PPS,
+            clock_window_s=config.clock_window_s,
         )
 
     async def run(self) -> None:

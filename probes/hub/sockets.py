@@ -13,6 +13,8 @@ from probes.config import ConfigError
 
 RECEIVE_BUFFER_BYTES = 8 << 20
 """About 9,000 packets of 44 octets as the kernel accounts them: a quarter of a second at 33,000 a second."""
+TTL = 255
+"""Of every answer, so that a sender can count the hops back (RFC 5357 section 4.2.1)."""
 
 # Linux constants that Python 3.11 has no names for (asm-generic/socket.h, linux/in.h, linux/in6.h).
 SO_RCVBUFFORCE = 33
@@ -33,6 +35,7 @@ IPV6_HOPLIMIT = 52
 IPV6_RECVTCLASS = 66
 IPV6_TCLASS = 67
 PMTUDISC_DONT = 0
+"""Answers may be cut up on the way: what a sender learns of the path must be of its own direction."""
 
 
 class CannotListen(ConfigError):
@@ -100,10 +103,12 @@ def open_socket(address: str, port: int) -> socket.socket:
             for option in (IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS):
                 sock.setsockopt(socket.IPPROTO_IPV6, option, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, TTL)
         else:
             for option in (IP_PKTINFO, IP_RECVTTL, IP_RECVTOS):
                 sock.setsockopt(socket.IPPROTO_IP, option, 1)
             sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+            sock.setsockopt(socket.IPPROTO_IP, IP_TTL, TTL)
         sock.bind((address, port))
     except OSError:
         sock.close()

@@ -37,14 +37,15 @@ def key_of(session: int) -> bytes:
     return session.to_bytes(2) * 16
 
 
-def write_packets(path: Path, count: int, sealed: bool, first_seq: int = 0) -> None:
-    """Packets of all sessions in turn, each with its own SSID and sequence."""
+def write_packets(path: Path, count: int, sealed: bool, forged: bool) -> None:
+    """Packets of all sessions in turn, each with its own SSID and sequence; forged ones have nobody's key."""
     now_ns = time.time_ns()
     with path.open("wb") as file:
         for number in range(count):
             seq, session = divmod(number, SESSIONS)
-            request = Request(first_seq + seq, ntp_from_unix_ns(now_ns + number * 1000), 1, session + 1)
-            packet = encode_request(request, key_of(session) if sealed else None)
+            request = Request(seq, ntp_from_unix_ns(now_ns + number * 1000), 1, session + 1)
+            key = b"\xff" * 32 if forged else key_of(session)
+            packet = encode_request(request, key if sealed else None)
             file.write(socket.inet_aton(address_of(session)) + packet)
 
 
@@ -104,7 +105,7 @@ class Run:
 
     @property
     def us_per_packet(self) -> float:
-        return self.cpu_s / max(1, self.answered) * 1e6
+        return self.cpu_s / (self.answered or self.sent) * 1e6
 
     @property
     def core_ratio(self) -> float:
@@ -118,6 +119,7 @@ class Row:
     count: int
     sealed: bool
     how: tuple[str, str]
+    forged: bool = False
 
 
 def rows(packets: int, seconds: int) -> list[Row]:
@@ -145,6 +147,8 @@ def rows(packets: int, seconds: int) -> list[Row]:
         Row("minimal, 33,000/s of 3,321 sessions", minimal, paced, False, rate),
         Row("ours open, 33,000/s of 3,321 sessions", open_worker, paced, False, rate),
         Row("ours authenticated, 33,000/s of 3,321", sealed_worker, paced, True, rate),
+        Row("strangers, 33,000/s, none answered", sealed_worker, paced, False, rate, True),
+        Row("forged HMACs, 33,000/s, none answered", sealed_worker, paced, True, rate, True),
     ]
 
 
@@ -157,9 +161,9 @@ class Bench:
         subprocess.run(["gcc", "-O2", "-o", str(self.offer), str(HERE / "offer.c")], check=True)
 
     def run(self, row: Row) -> Run:
-        packets = self.directory / f"packets-{row.count}-{row.sealed}"
+        packets = self.directory / f"packets-{row.count}-{row.sealed}-{row.forged}"
         if not packets.exists():
-            write_packets(packets, row.count, row.sealed)
+            write_packets(packets, row.count, row.sealed, row.forged)
         with open_socket("127.0.0.1", 0) as sock, row.reflector(sock) as pid:
             host = f"127.0.0.1:{sock.getsockname()[1]}"
             before = cpu_s_of(pid)

@@ -116,6 +116,16 @@ def test_a_refused_packet_amid_a_batch_does_not_shift_the_answers(served: Served
     assert served.reflector.refused["too_short"] == 7
 
 
+def test_the_answer_leaves_with_the_highest_ttl(served: Served, asker_of: Make) -> None:
+    asker = asker_of(served.address)
+    v6 = asker.sock.family == socket.AF_INET6
+    asker.sock.setsockopt(*((41, 51, 1) if v6 else (0, 12, 1)))
+    asker.send()
+    served.turn()
+    _, ancillary, _, _ = asker.sock.recvmsg(9216, 256)
+    assert [data[0] for level, kind, data in ancillary if (level, kind) in ((0, 2), (41, 52))] == [255]
+
+
 @pytest.mark.parametrize("size", [44, 45, 48, 200, 1200, 8000])
 def test_the_answer_is_as_long_as_the_request(served: Served, size: int, asker_of: Make) -> None:
     asker = asker_of(served.address)
