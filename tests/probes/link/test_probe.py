@@ -245,7 +245,7 @@ async def test_the_agent_reports_every_ten_seconds_and_bursts_when_asked() -> No
     async with agent_against(Conforming()) as (ctx, reports):
         ctx.asks.put_nowait(Ask("burst", "a-17", {"seconds": 10}))
         await until(lambda: len(reports) == 2, limit_s=40)
-    burst, after = sorted(reports, key=lambda report: report.at)
+    burst, after = reports[:2]  # and what was under way at the end
     assert (burst.labels["stream"], burst.labels["agenda"]) == ("burst", "a-17")
     assert burst.values["rate_pps"] == pytest.approx(50, abs=2)
     assert after.labels["stream"] == "always"
@@ -258,7 +258,7 @@ async def test_the_agent_reports_every_ten_seconds_and_bursts_when_asked() -> No
 async def test_a_bad_window_is_looked_at_more_closely_where_the_room_allows_it() -> None:
     async with agent_against(Conforming(lost_down=lambda place: place % 10 == 5)) as (_, reports):
         await until(lambda: len(reports) == 3, limit_s=60)
-    assert [report.labels["stream"] for report in reports] == ["always", "always", "burst"]
+    assert [report.labels["stream"] for report in reports[:3]] == ["always", "always", "burst"]
 
 
 async def test_what_is_under_way_is_reported_when_the_agent_ends() -> None:
