@@ -16,6 +16,7 @@ from probes.catalog import METRICS
 from probes.metric import Limits, Metric
 
 VERBS = ("check", "call", "burst", "path", "quiet", "meeting", "limits")
+MAX_ARGS = 4_000
 LIMITS_GOOD_FOR_MS = 30 * 86_400_000
 
 LimitsOf = Callable[[str, Metric], Limits | None]
@@ -25,16 +26,21 @@ class AgendaError(ValueError):
     """An item that may not be asked; the sentence says why."""
 
 
-def add_item(
-    connection: sqlite3.Connection, device: str, do: str, at: int, until: int, args: dict[str, Any], now_ms: int
-) -> str:
+def add_item(connection: sqlite3.Connection, device: str, do: str, at: int, until: int, args: str, now_ms: int) -> str:
     """Ask something of a device; returns the item's id, which the report it causes carries as label `agenda`.
 
+    Args:
+        args: a JSON object; the device checks what is in it, and does nothing it does not know.
+
     Raises:
-        AgendaError: the verb is not known, or the item would be over before it begins.
+        AgendaError: device or verb are not known, `args` is no object, or the item would be over before it begins.
     """
+    if connection.execute("SELECT 1 FROM devices WHERE id = ? AND revoked_at IS NULL", (device,)).fetchone() is None:
+        raise AgendaError(f"There is no device {device!r} in use; `devices list` shows their ids.")
     if do not in VERBS or do == "limits":
         raise AgendaError(f"do = {do!r} cannot be asked; use one of {', '.join(VERBS[:-1])}.")
+    if len(args) > MAX_ARGS or not _is_object(args):
+        raise AgendaError(f"args = {args[:80]!r} is no JSON object of at most {MAX_ARGS} characters.")
     if until <= max(at, now_ms):
         raise AgendaError(f"until = {until} is not after at = {at} and now.")
     connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'agenda'")
@@ -42,9 +48,16 @@ def add_item(
     item_id = f"a-{number}"
     connection.execute(
         "INSERT INTO agenda VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-        (item_id, device, do, at, until, msgspec.json.encode(args).decode(), now_ms),
+        (item_id, device, do, at, until, args, now_ms),
     )
     return item_id
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
 
 
 def mark_done(connection: sqlite3.Connection, runs: list[Run]) -> None:

@@ -82,6 +82,7 @@ async def serve(settings: Settings, clock: Clock, data: Path) -> None:
         log.warning(sentence)
     if clock.simulated:
         log.warning("The clock is simulated: it shows %s and runs at %g.", site_time(clock.wall_ms()), clock.rate)
+    log.warning("The centre begins; it listens on http://%s/ and keeps its data in %s.", settings.listen, data)
     await _Server(config, centre).serve()
 
 

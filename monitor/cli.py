@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from monitor.agenda import AgendaError, add_item
 from monitor.clock import Clock, parse_clock, site_time
 from monitor.derive.files import stale, write
 from monitor.devices import DeviceError, Devices, Role, add_device, new_api_token, new_code, revoke_device, trust_part
@@ -23,7 +24,8 @@ from monitor.store.schema import SchemaError
 from monitor.store.verify import verify
 
 WRONG_USE = 2
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 
 main = typer.Typer(name="diemcau-monitor", no_args_is_help=True, add_completion=False, help="The centre of diemcau.")
 sites = typer.Typer(no_args_is_help=True, help="The bridge points.")
@@ -67,7 +69,7 @@ def _saying_why(
     try:
         with use(data) as connection:
             yield connection
-    except (DeviceError, SitesError, SchemaError) as error:
+    except (AgendaError, DeviceError, SitesError, SchemaError) as error:
         stop(str(error))
     except (sqlite3.Error, OSError) as error:
         stop(f"The database in {data} cannot be used: {error}.")
@@ -221,6 +223,22 @@ def devices_revoke(device: str, data: DataOption = None, config: ConfigOption = 
     with _change(data, config) as connection:
         revoke_device(connection, device, _now_ms())
     typer.echo(f"{device} is revoked.")
+
+
+@devices.command("ask")
+def devices_ask(
+    device: str,
+    do: Annotated[str, typer.Argument(help="check, call, burst, path, quiet or meeting.")],
+    args: Annotated[str, typer.Option(help="What is asked in detail, JSON.")] = "{}",
+    minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="It may be done for so long from now.")] = 15,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Ask something of a device; prints the id that the report of it will carry."""
+    now = _now_ms()
+    with _change(data, config) as connection:
+        item = add_item(connection, device, do, now, now + minutes * MINUTE_MS, args, now)
+    typer.echo(item)
 
 
 @users.command("token")

@@ -83,6 +83,10 @@ def test_devices_made_and_revoked_by_commands_are_noticed_by_the_running_centre(
         token = run("users", "token", "grafana", "--data", data).strip()
         listed = httpx.get(f"{url}/api/v1/devices", headers={"Authorization": f"Bearer {token}"}).json()
         assert {device["site"] for device in listed["devices"]} == {"31-1", "31-2"}
+        httpx.get(f"{url}/api/v1/agenda", headers=headers)
+        run("devices", "ask", added["device"], "burst", "--args", '{"hub": "hd"}', "--data", data)
+        agenda = httpx.get(f"{url}/api/v1/agenda?wait=20", headers=headers, timeout=30).json()
+        assert [(item["do"], item["args"]) for item in agenda[1:]] == [("burst", {"hub": "hd"})]
         run("devices", "revoke", added["device"], "--data", data)
         until = time.monotonic() + 10
         while httpx.post(f"{url}/api/v1/reports", content=body, headers=headers).status_code != 401:
@@ -113,6 +117,7 @@ def test_wrong_use_ends_with_2_and_a_sentence(tmp_path: Path) -> None:
         (("devices", "add", "nowhere"), "'nowhere'"),
         (("devices", "enrol", "nowhere"), "'nowhere'"),
         (("devices", "revoke", "d-0"), "'d-0'"),
+        (("devices", "ask", "d-0", "path"), "'d-0'"),
         (("serve", "--clock", "soon"), "'soon'"),
         (("serve", "--listen", "here"), "'here'"),
     ):

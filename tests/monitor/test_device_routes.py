@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import re
 from pathlib import Path
+from typing import Any
 
-from monitor.agenda import add_item
-from monitor.devices import Role, new_code, revoke_device
+import pytest
+
+from monitor.agenda import AgendaError, add_item
+from monitor.devices import Role, add_device, new_code, revoke_device
 from monitor.settings import Settings
 from monitor.store.database import transaction
-from tests.monitor.house import GOOD_LINK, HUBS, NOW_MS, House, house, reports_from
+from tests.monitor.house import GOOD_LINK, HUBS, NOW_MS, House, house, prepare_city, reports_from
 
 HOUR = 3_600_000
 
@@ -112,12 +116,39 @@ async def test_the_agenda_hands_limits_once_and_then_waits_for_something_new(tmp
         await asyncio.sleep(0.1)
         assert not waiting.done(), "nothing is new"
         with transaction(tmp_path) as connection:
-            item = add_item(connection, device.id, "burst", NOW_MS, NOW_MS + HOUR, {"seconds": 60}, NOW_MS)
+            item = add_item(connection, device.id, "burst", NOW_MS, NOW_MS + HOUR, '{"seconds": 60}', NOW_MS)
         await centre.centre.reload()
         answer = await asyncio.wait_for(waiting, 10)
     assert answer.json()[1:] == [
         {"id": item, "do": "burst", "at": NOW_MS, "until": NOW_MS + HOUR, "args": {"seconds": 60}}
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"do": "dance"}, "'dance'"),
+        ({"do": "limits"}, "'limits'"),
+        ({"device": "d-0"}, "'d-0'"),
+        ({"args": "[1]"}, "JSON object"),
+        ({"args": "{"}, "JSON object"),
+        ({"until": NOW_MS}, "until"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_device_is_refused(tmp_path: Path, change: dict[str, Any], word: str) -> None:
+    prepare_city(tmp_path)
+    with transaction(tmp_path) as connection:
+        device, _ = add_device(connection, "31-1", Role.PROBE, NOW_MS)
+        asked = {
+            "device": device.id,
+            "do": "path",
+            "at": NOW_MS,
+            "until": NOW_MS + HOUR,
+            "args": "{}",
+            "now_ms": NOW_MS,
+        }
+        with pytest.raises(AgendaError, match=re.escape(word)):
+            add_item(connection, **{**asked, **change})
 
 
 async def test_the_agenda_is_not_said_again_to_who_has_it(tmp_path: Path) -> None:
@@ -133,8 +164,8 @@ async def test_an_item_comes_with_every_answer_until_its_report_is_stored_or_its
     async with house(tmp_path) as centre:
         device, token = centre.device("31-1")
         with transaction(tmp_path) as connection:
-            done = add_item(connection, device.id, "path", NOW_MS, NOW_MS + 2 * HOUR, {}, NOW_MS)
-            over = add_item(connection, device.id, "quiet", NOW_MS, NOW_MS + HOUR, {}, NOW_MS)
+            done = add_item(connection, device.id, "path", NOW_MS, NOW_MS + 2 * HOUR, "{}", NOW_MS)
+            over = add_item(connection, device.id, "quiet", NOW_MS, NOW_MS + HOUR, "{}", NOW_MS)
         await centre.centre.reload()
         make = reports_from()
         asked = (await centre.post(device, token, [make(**GOOD_LINK)])).json()["agenda"]
