@@ -89,18 +89,20 @@ def once(
 
     Exit: 0 good or fair, 1 poor, 2 wrong use, 3 could not measure.
     """
-    from probes.say import said, verdict_of
+    from probes.limits import read_limits
+    from probes.say import Rules, said, verdict_of
     from probes.verdict import Verdict
 
     site = chosen(_load(load_site, config) if config else SiteConfig("here"), hub, line)
     if probe is Probe.LINK and not site.hubs:
         stop("There is no hub to measure to; name one with --hub HOST[:PORT], or give --config.")
+    rules = Rules(site.site_class, read_limits(Path(site.spool.dir)) if config else {})
     reports = _measure(_once_of(probe), site, seconds)
     for report in reports:
-        typer.echo(as_line(report) if as_json else said(report, site.site_class, lang.value, every))
+        typer.echo(as_line(report) if as_json else said(report, rules, lang.value, every))
     if not reports or any(report.failure is not None for report in reports):
         raise typer.Exit(NOT_MEASURED)
-    if any(verdict_of(report, site.site_class) is Verdict.POOR for report in reports):
+    if any(verdict_of(report, rules) is Verdict.POOR for report in reports):
         raise typer.Exit(NOT_GOOD)
 
 

@@ -15,6 +15,7 @@ import msgspec
 from probes.agenda import Agenda, Item, due, forbids, over, take, without
 from probes.clock import Clock, wall_ms
 from probes.config import HubTarget, Line, SiteConfig
+from probes.limits import keep_limits
 from probes.link.path import measure_path
 from probes.probe import Ask, Emit
 from probes.report import MAX_LABEL_CHARS, Report
@@ -25,7 +26,6 @@ DAILY_PATH = Daily("path", opens_minute=5 * 60, spread_minutes=90, settle_s=1800
 """Early, before the day's first meetings are near; a device that is off at night does it within half an hour."""
 DAY_MS = 86_400_000
 LOOK_S = 1.0
-LIMITS_FILE = "limits.json"
 
 ASKED: Mapping[str, Sequence[str]] = {"burst": ("link",), "check": ("host", "link")}
 """Which runners an action is passed on to."""
@@ -99,12 +99,9 @@ class Errands:
 
     def _keep_limits(self, item: Item) -> None:
         """The limits in force at this site, for the device's own verdicts."""
-        file = Path(self._config.spool.dir) / LIMITS_FILE
-        fresh = file.with_suffix(".new")
         try:
-            fresh.write_bytes(msgspec.json.encode(item.args))
-            fresh.replace(file)
-        except OSError as error:
+            keep_limits(Path(self._config.spool.dir), item.args)
+        except (OSError, ValueError) as error:
             log.warning("The limits %s cannot be kept: %s.", item.id, error)
 
     async def _daily(self, now_ms: int) -> None:

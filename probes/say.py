@@ -54,17 +54,24 @@ class Judged(NamedTuple):
     verdict: Verdict | None = None
 
 
-def judged(report: Report, site_class: str) -> list[Judged]:
+class Rules(NamedTuple):
+    """Which limits rule at a site: those of its class, and over them those that the centre gave it."""
+
+    site_class: str = "fibre"
+    of_site: Mapping[str, Limits] = {}
+
+
+def judged(report: Report, rules: Rules) -> list[Judged]:
     """The readings of one report that are declared, in the order of their declarations."""
     return [
-        _judged(metric, report.values, site_class)
+        _judged(metric, report.values, rules)
         for metric in METRICS.values()
         if metric.probe == report.probe and metric.name in report.values
     ]
 
 
-def _judged(metric: Metric, values: Mapping[str, float], site_class: str) -> Judged:
-    value, limits = values[metric.name], effective_limits(metric, site_class)
+def _judged(metric: Metric, values: Mapping[str, float], rules: Rules) -> Judged:
+    value, limits = values[metric.name], effective_limits(metric, rules.site_class, rules.of_site)
     if limits is None or not applies(metric, values):
         return Judged(metric, value)
     raw: Raw | None = judge(value, limits)
@@ -74,24 +81,24 @@ def _judged(metric: Metric, values: Mapping[str, float], site_class: str) -> Jud
     return Judged(metric, value, limits, raw.verdict if raw else None)
 
 
-def verdict_of(report: Report, site_class: str) -> Verdict:
+def verdict_of(report: Report, rules: Rules) -> Verdict:
     """The worst verdict of a single run; unknown when it failed or nothing in it is judged."""
     if report.failure is not None:
         return Verdict.UNKNOWN
-    verdicts = [each.verdict for each in judged(report, site_class) if each.verdict is not None]
+    verdicts = [each.verdict for each in judged(report, rules) if each.verdict is not None]
     return max(verdicts, key=SEVERITY.__getitem__, default=Verdict.GOOD if report.values else Verdict.UNKNOWN)
 
 
-def said(report: Report, site_class: str, language: Language, every: bool = False) -> str:
+def said(report: Report, rules: Rules, language: Language, every: bool = False) -> str:
     """The report in lines of text: the figures it is judged by, or `every` one."""
-    figures = [figure for figure in judged(report, site_class) if every or figure.verdict is not None]
+    figures = [figure for figure in judged(report, rules) if every or figure.verdict is not None]
     labels = [_in(figure.metric.label, language) for figure in figures]
     width = max((len(label) for label in labels), default=0)
     lines = [_title(report, language)]
     if report.failure is not None:
         lines += _failure_lines(report, language)
     lines += [f"  {label:<{width}}  {_figure(figure, language)}" for label, figure in zip(labels, figures, strict=True)]
-    lines.append(f"{_in(OVERALL, language)}: {_in(VERDICTS[verdict_of(report, site_class)], language)}")
+    lines.append(f"{_in(OVERALL, language)}: {_in(VERDICTS[verdict_of(report, rules)], language)}")
     return "\n".join(lines + _advice_lines(figures, language))
 
 

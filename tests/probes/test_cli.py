@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from probes.clock import SystemClock
-from probes.metric import Unit
+from probes.metric import Limits, Unit
 from probes.report import Failure, Report
-from probes.say import said, value_text, verdict_of
+from probes.say import Rules, said, value_text, verdict_of
 from probes.spool import SPOOL_FILE, Spool
 from probes.verdict import Verdict
 from tests.probes.centres import SmallCentre, serving
@@ -139,6 +139,7 @@ def test_a_flush_that_fails_says_why(tmp_path: Path) -> None:
 # --- what people read ---------------------------------------------------------------------------------------------
 
 
+FIBRE = Rules("fibre")
 LOSSY = Report(
     "link",
     0,
@@ -158,8 +159,8 @@ LOSSY = Report(
 
 
 def test_a_poor_line_reads_as_poor_with_what_to_do_in_both_languages() -> None:
-    assert verdict_of(LOSSY, "fibre") is Verdict.POOR
-    vietnamese, english = said(LOSSY, "fibre", "vi"), said(LOSSY, "fibre", "en")
+    assert verdict_of(LOSSY, FIBRE) is Verdict.POOR
+    vietnamese, english = said(LOSSY, FIBRE, "vi"), said(LOSSY, FIBRE, "en")
     assert vietnamese.startswith("Đường truyền → hp (main)\n")
     assert "30 %  Không đạt (Đạt: ≤ 1 %)" in vietnamese
     assert "12,5 ms  Đạt" in vietnamese
@@ -168,11 +169,19 @@ def test_a_poor_line_reads_as_poor_with_what_to_do_in_both_languages() -> None:
     assert "12.5 ms  Good" in english
 
 
+def test_limits_that_the_centre_gave_rule_over_the_declared_ones() -> None:
+    quick = Report("link", 0, values={"rtt_p50_ms": 12.5})
+    assert verdict_of(quick, FIBRE) is Verdict.GOOD
+    strict = Rules("fibre", {"link.rtt_p50_ms": Limits.at_most(5, 10)})
+    assert verdict_of(quick, strict) is Verdict.POOR
+    assert "12,5 ms  Không đạt (Đạt: ≤ 5 ms)" in said(quick, strict, "vi")
+
+
 def test_a_failed_run_says_why_and_is_not_measured() -> None:
     report = Report("link", 0, target="hp", failure=Failure("hub_unreachable", "Nothing answers at 10.0.0.1."))
-    assert verdict_of(report, "fibre") is Verdict.UNKNOWN
-    assert "Nothing answers at 10.0.0.1." in said(report, "fibre", "vi")
-    assert "Kết luận: Chưa đo được" in said(report, "fibre", "vi")
+    assert verdict_of(report, FIBRE) is Verdict.UNKNOWN
+    assert "Nothing answers at 10.0.0.1." in said(report, FIBRE, "vi")
+    assert "Kết luận: Chưa đo được" in said(report, FIBRE, "vi")
 
 
 @pytest.mark.parametrize(

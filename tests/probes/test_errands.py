@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 from probes.clock import wall_ms
 from probes.config import CentreTarget, HubTarget, SiteConfig, SpoolConfig
-from probes.errands import LIMITS_FILE, Errands
+from probes.errands import Errands
+from probes.limits import keep_limits, read_limits
+from probes.metric import Limits, Span
 from probes.probe import Ask
 from probes.report import Report
 from probes.schedule import site_day
@@ -116,11 +117,22 @@ async def test_the_daily_path_run_waits_for_the_centres_word_on_meetings_and_is_
 async def test_new_limits_are_kept_for_the_devices_own_verdicts(tmp_path: Path) -> None:
     room = Room(tmp_path)
     room.no_daily_today()
-    table: dict[str, Any] = {"version": "3f", "limits": {"link.rtt_p50_ms": {"good": [None, 80], "fair": [None, 200]}}}
-    room.errands.take([room.item("limits", "limits-3f", **table)])
+    limits = {"link.rtt_p50_ms": {"good": [None, 80], "fair": [None, 200], "margin": 8}}
+    assert read_limits(tmp_path) == {}
+    room.errands.take([room.item("limits", "limits-3f", version="3f", limits=limits)])
     async with running(room.errands.run()):
-        await until(lambda: (tmp_path / LIMITS_FILE).exists())
-    assert json.loads((tmp_path / LIMITS_FILE).read_text()) == table
+        await until(lambda: read_limits(tmp_path))
+    assert read_limits(tmp_path) == {"link.rtt_p50_ms": Limits(Span(high=80), Span(high=200), 8)}
+
+
+async def test_limits_that_are_none_leave_the_old_ones_in_force(tmp_path: Path, caplog: Any) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    keep_limits(tmp_path, {"limits": {"link.rtt_p50_ms": {"good": [None, 80], "fair": [None, 200]}}})
+    room.errands.take([room.item("limits", "limits-4a", limits={"link.rtt_p50_ms": "good"})])
+    async with running(room.errands.run()):
+        await until(lambda: "The limits limits-4a cannot be kept" in caplog.text)
+    assert list(read_limits(tmp_path)) == ["link.rtt_p50_ms"]
 
 
 async def test_what_no_probe_here_can_do_is_said(tmp_path: Path, caplog: Any) -> None:
