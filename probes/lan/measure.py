@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from probes.icmp import Tally
+from probes.asker import Tally
 from probes.lan.netlink import State
 from probes.report import Failure
 

@@ -12,9 +12,10 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 
+from probes.asker import LOST_AFTER_NS
 from probes.clock import Clock, wall_ms
 from probes.config import HubTarget, Line, SiteConfig
-from probes.icmp import LOST_AFTER_NS, EchoClient
+from probes.icmp import EchoClient
 from probes.lan.measure import Gateway, Nic, Window, failure_of, figures, has_changed
 from probes.lan.metrics import PROBE
 from probes.lan.netlink import Route, neighbour, route_to

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes.asker import Tally
 from probes.clock import SystemClock
-from probes.icmp import EchoClient, Tally, checksum, decode_reply, encode_request, without_ip_header
+from probes.icmp import EchoClient, checksum, decode_reply, encode_request, without_ip_header
 from probes.lines import resolve
 from probes.probe import ProbeFailure
 from tests.probes.fakes import HandClock
@@ -197,7 +198,7 @@ async def test_requests_nobody_answers_are_forgotten(router: Router) -> None:
     for _ in range(200):
         client.send(router.address, tally)
         clock.pass_s(0.1)
-    held = len(client._waiting)
+    held = client.waiting
     client.close()
     assert held <= 32  # 3 s at 10 a second, and the newest
 
@@ -213,7 +214,8 @@ async def test_a_name_nobody_knows_is_a_failure_with_a_sentence() -> None:
 ASK = """
 import asyncio
 from probes.clock import SystemClock
-from probes.icmp import EchoClient, Tally
+from probes.asker import Tally
+from probes.icmp import EchoClient
 from probes.lines import resolve
 from probes.probe import ProbeFailure
 

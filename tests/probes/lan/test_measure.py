@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.icmp import Tally
+from probes.asker import Tally
 from probes.lan.measure import (
     Gateway,
     Nic,
