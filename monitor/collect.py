@@ -91,6 +91,8 @@ class Collector:
                 self.counts.wrong_clocks += 1
                 report = msgspec.structs.replace(report, at=received_at, labels={**report.labels, "clock": "wrong"})
             reports.append((site, report))
+        # A device sends its newest first; the live state takes what it can only in the order of time.
+        reports.sort(key=_time_of)
         return reports, refused
 
     def _known_values(self, device: Device, report: Report, new_names: list[str]) -> Report:
@@ -123,3 +125,7 @@ class Collector:
         counts.refused += refused
         counts.gone += gone
         counts.ignored_keys += ignored_keys
+
+
+def _time_of(report: tuple[str, Report]) -> int:
+    return report[1].at

@@ -195,6 +195,15 @@ async def test_late_reports_never_take_the_state_back(tmp_path: Path) -> None:
     assert found["streams"][0]["at"] == NOW_MS
 
 
+async def test_a_batch_that_comes_newest_first_is_judged_in_the_order_of_time(tmp_path: Path) -> None:
+    async with house(tmp_path) as centre:
+        device, token = centre.device("31-1")
+        make = reports_from()
+        reports = [make(at=NOW_MS + n * 10 * S, **{**GOOD_LINK, "rtt_p50_ms": 900}) for n in range(3)]
+        await at_once(centre, (device, token), *reversed(reports))
+        assert (await mark(centre))[0] == "poor", "three of three"
+
+
 async def test_an_orderly_shutdown_is_off_until_the_device_speaks_again(tmp_path: Path) -> None:
     async with house(tmp_path) as centre:
         device, token = centre.device("31-1")
