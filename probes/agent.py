@@ -91,8 +91,15 @@ class Agent:
         work: dict[str, Work] = {**self._work, "errands": self._errands.run}
         if self._config.centre is not None:
             centre = await stack.enter_async_context(Centre(self._config.centre))
-            device, take = self._config.centre.device, self._errands.take
-            self._push = Push(centre, device, self._spool, self._clock, take, self._random)
+            self._push = Push(
+                centre,
+                self._config.centre.device,
+                self._spool,
+                self._clock,
+                take_agenda=self._errands.take,
+                random=self._random,
+                may_hurry=lambda: self._errands.may("path"),
+            )
             work |= {"push": self._push.run, "agenda": self._push.listen}
         storing = asyncio.create_task(self._delivery.run())
         emit = self._delivery.emit

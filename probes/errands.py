@@ -48,6 +48,7 @@ class Errands:
         self._has_heard = config.centre is None
         self._done = spool.asked()
         self._last_day: int | None = None
+        self._paths: asyncio.Queue[Ask] = asyncio.Queue()
         self._hops: dict[tuple[str, str], list[str]] = {}
         self._complained: set[str] = set()
         self._started_ns = clock.monotonic_ns()
@@ -65,7 +66,12 @@ class Errands:
         return forbids(self._agenda, do, wall_ms(self._clock)) is None
 
     async def run(self) -> None:
-        """Do each thing when it is due, one after the other, until cancelled."""
+        """Do each thing when it is due, until cancelled; path runs one after the other, and nothing waits for them."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look())
+            group.create_task(self._measure_paths())
+
+    async def _look(self) -> None:
         while True:
             await self._clock.sleep(LOOK_S)
             now_ms = wall_ms(self._clock)
@@ -84,7 +90,7 @@ class Errands:
         ask = Ask(item.do, item.id, item.args)
         match item.do:
             case "path":
-                await self._measure_paths(ask)
+                self._paths.put_nowait(ask)
             case "limits":
                 await asyncio.to_thread(self._keep_limits, item)
             case _:
@@ -113,15 +119,17 @@ class Errands:
         if id not in self._done and self.may("path"):
             self._done.add(id)
             await asyncio.to_thread(self._spool.remember_asked, id, now_ms + 2 * DAY_MS)
-            await self._measure_paths(Ask("path"))
+            self._paths.put_nowait(Ask("path"))
         if id in self._done:
             self._last_day = site_day(now_ms)
 
-    async def _measure_paths(self, ask: Ask) -> None:
-        for line in self._config.lines:
-            for hub in self._config.hubs:
-                if ask.args.get("hub", hub.id) == hub.id and ask.args.get("line", line.id) == line.id:
-                    self._emit(await self._measure_path(ask, hub, line))
+    async def _measure_paths(self) -> None:
+        while True:
+            ask = await self._paths.get()
+            for line in self._config.lines:
+                for hub in self._config.hubs:
+                    if ask.args.get("hub", hub.id) == hub.id and ask.args.get("line", line.id) == line.id:
+                        self._emit(await self._measure_path(ask, hub, line))
 
     async def _measure_path(self, ask: Ask, hub: HubTarget, line: Line) -> Report:
         hops = self._hops.get((hub.id, line.id), [])

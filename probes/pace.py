@@ -14,6 +14,9 @@ ROOM_S = 0.5
 """A backfill POST should hold the line no longer than this: a fresh report may be waiting behind it."""
 BACKFILL_BYTES_PER_S = 32_000
 """256 kbit/s: a day's reports of two hubs in some five minutes, and the meeting beside them hardly notices."""
+CALM_BYTES_PER_S = 4_000
+"""32 kbit/s, and few reports at a time, while a meeting is on or near: old reports can wait, the picture cannot."""
+CALM_REPORTS = 20
 LONGEST_WAIT_S = 3600.0
 
 

@@ -19,7 +19,7 @@ import msgspec
 from probes.centre import UNREACHABLE, Centre, Reply
 from probes.clock import Clock, wall_ms
 from probes.config import CentreTarget, SpoolConfig
-from probes.pace import BACKFILL_BYTES_PER_S, Backoff, Pace, retry_after_s
+from probes.pace import BACKFILL_BYTES_PER_S, CALM_BYTES_PER_S, CALM_REPORTS, Backoff, Pace, retry_after_s
 from probes.report import (
     MAX_GONE,
     MAX_UNPACKED_BYTES,
@@ -58,11 +58,22 @@ class Outcome(NamedTuple):
     """Before anything else is sent."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Push:
-    """One device's spool on its way to the centre."""
+    """One device's spool on its way to the centre. `may_hurry`: whether old reports may fill the line just now."""
 
     def __init__(
-        self, centre: Centre, device: str, spool: Spool, clock: Clock, take_agenda: TakeAgenda, random: Random
+        self,
+        centre: Centre,
+        device: str,
+        spool: Spool,
+        clock: Clock,
+        take_agenda: TakeAgenda,
+        random: Random,
+        may_hurry: Callable[[], bool] = _always,
     ) -> None:
         self._centre = centre
         self._device = device
@@ -72,6 +83,7 @@ class Push:
         self._pace = Pace()
         self._backoff = Backoff(random)
         self._random = random
+        self._may_hurry = may_hurry
         self._encodings = list(ENCODINGS)
         self._fresh = 0
         self._woken = asyncio.Event()
@@ -92,11 +104,11 @@ class Push:
         """Send whatever waits, and each fresh report at once, until cancelled."""
         while True:
             self._woken.clear()
-            backfill_bytes, outcome = await self._round(self._pace.limit)
+            backfill_bytes, outcome = await self._round(self._limit())
             if outcome.wait_s:
                 await self._clock.sleep(outcome.wait_s)
             elif backfill_bytes:
-                await self._rest(backfill_bytes / BACKFILL_BYTES_PER_S)
+                await self._rest(backfill_bytes / (BACKFILL_BYTES_PER_S if self._may_hurry() else CALM_BYTES_PER_S))
             elif outcome.delivered:
                 await self._woken.wait()
 
@@ -109,9 +121,12 @@ class Push:
             woken.cancel()
             if self._woken.is_set() and not rest.done():
                 self._woken.clear()
-                _, outcome = await self._round(max(1, min(self._fresh, self._pace.limit)))
+                _, outcome = await self._round(max(1, min(self._fresh, self._limit())))
                 await self._clock.sleep(outcome.wait_s)
         await rest
+
+    def _limit(self) -> int:
+        return self._pace.limit if self._may_hurry() else min(self._pace.limit, CALM_REPORTS)
 
     async def flush(self) -> bool:
         """Send until nothing waits; False when something does and the centre does not take it now."""

@@ -99,6 +99,25 @@ async def test_a_fresh_report_does_not_wait_out_the_rest_between_backfill_batche
                 assert world.spool.held().reports > 0, "it arrived while others still waited"
 
 
+async def test_near_a_meeting_old_reports_trickle(world: World) -> None:
+    """1,200 reports: with haste within a minute or so; near a meeting at 32 kbit/s, twenty at a time."""
+    world.fill(1200)
+    may_hurry = False
+    start = world.clock.monotonic_ns()
+    async with Centre(CentreTarget(world.centre.url, "d-1", TOKEN)) as centre:
+        push = Push(centre, "d-1", world.spool, world.clock, world.agenda.append, Random(3), lambda: may_hurry)
+        async with running(push.run()):
+            await until(lambda: len(world.centre.stored) >= 600)
+            calm_s = (world.clock.monotonic_ns() - start) / 1e9
+            largest_calm = max(map(len, world.centre.order))
+            may_hurry = True
+            await until(lambda: nothing_waits(world))
+            hurried_s = (world.clock.monotonic_ns() - start) / 1e9 - calm_s
+    assert largest_calm <= 20
+    assert max(map(len, world.centre.order)) > 100
+    assert calm_s > 4 * hurried_s
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 408])
 async def test_a_centre_in_trouble_is_tried_again(world: World, status: int) -> None:
     reports = world.fill(3)

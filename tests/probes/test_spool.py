@@ -345,3 +345,29 @@ def test_what_was_stored_survives_kill_9(tmp_path: Path) -> None:
     assert len(boots) == 1
     assert len(stored) == len(set(stored)), "no number was given twice"
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_neighbour_that_takes_every_block_that_comes_free_costs_no_report_untold(small_disk: Path) -> None:
+    """Whatever the ballast or a deletion gives back is taken at once by another program; then half of it returned."""
+    clock = HandClock()
+    spool = open_spool(small_disk / "spool", max_bytes=64 << 20, clock=clock)
+    named = spool.add_all(every_10_s(300))
+    filler = fill(small_disk)
+    for start in range(300, 4000, 20):
+        named += spool.add_all(every_10_s(20, 1_800_000_000_000 + 10_000 * start))
+        fill(small_disk)
+        clock.pass_s(7)
+        if start % 400 == 0:
+            os.truncate(filler, filler.stat().st_size // 2)
+            clock.pass_s(31)
+            named += spool.add_all([link_report()])
+            fill(small_disk)
+    filler.unlink()
+    clock.pass_s(31)
+    named.append(spool.add(link_report()))
+    assert not waits_in_memory(spool)
+    kept = {(report.boot, report.seq) for report in all_of(spool)}
+    gone = {(boot, seq) for boot in {report.boot for report in named} for seq in closed(spool, boot)}
+    assert kept | gone == {(report.boot, report.seq) for report in named}
+    assert kept & gone == set()
+    assert len(named) == len({(report.boot, report.seq) for report in named})

@@ -203,7 +203,7 @@ def main() -> int:
             figures = measure(minutes, sealed, Path(folder))
         print(f"\n{'authenticated' if sealed else 'plain'}, two hubs, {minutes:g} min")
         for name, value in figures.items():
-            print(f"  {name:<28}{value:10.2f}")
+            print(f"  {name:<28}{value:10.2f}", flush=True)
         broken += judge(figures, sealed)
     print("\n" + ("\n".join(broken) if broken else "Within all limits."))
     return 1 if broken else 0
