@@ -68,6 +68,7 @@ class Collector:
         taken = await self._store.take(
             Intake(device.id, received_at, skew_ms if abs(skew_ms) > SKEW_MS else None, reports, batch.gone, new_names)
         )
+        refused += taken.refused
         self._count(len(taken.runs), taken.known, len(refused), len(batch.gone), decoded.ignored_keys)
         return Answer(len(taken.runs), taken.known, refused, agenda)
 

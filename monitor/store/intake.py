@@ -10,10 +10,15 @@ import msgspec
 from monitor.store.protocol import Intake, Taken
 from monitor.store.ranges import Ranges
 from monitor.store.runs import Run, Shape, shape_of, to_row
-from probes.report import Report
+from probes.report import Refused, Report
 
 SHAPES = 1_000
 """Sets of metrics remembered; healthy devices have a few each probe."""
+
+MAX_RANGES = 5_000
+"""Ranges a spool may be in: they are written at every commit, and a device that scatters its sequences may not make
+that slow for all. A healthy one has a few, after a bad outage some dozens."""
+TOO_MANY_GAPS = f"This boot has left {MAX_RANGES} gaps between its sequences; send those in between first."
 
 _encode = msgspec.json.Encoder().encode
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])
@@ -50,10 +55,14 @@ class Takings:
 
     def take(self, connection: sqlite3.Connection, intake: Intake) -> Taken:
         runs: list[Run] = []
+        refused: list[Refused] = []
         known = 0
         entry = self._entry if self._entry is not None else _last_entry(connection)
         for site, report in intake.reports:
             spool = self._spool(connection, intake.device, report.boot)
+            if len(spool.stored) >= MAX_RANGES and spool.stored.would_split(report.seq):
+                refused.append(Refused(report.boot, report.seq, TOO_MANY_GAPS))
+                continue
             if not spool.stored.add(report.seq):
                 known += 1
                 continue
@@ -70,11 +79,13 @@ class Takings:
                 "INSERT OR IGNORE INTO unknown_metrics VALUES (?, ?, ?)",
                 [(intake.device, name, intake.received_at) for name in intake.unknown],
             )
-        return Taken(runs, known)
+        return Taken(runs, known, refused)
 
     def _close(self, connection: sqlite3.Connection, intake: Intake) -> None:
         for gone in intake.gone:
             spool = self._spool(connection, intake.device, gone.boot)
+            if len(spool.gone) >= MAX_RANGES and spool.gone.would_split(gone.from_seq):
+                continue  # stays open, and `verify` says so
             before = spool.gone.size
             spool.gone.add_range(gone.from_seq, gone.to_seq)
             if spool.gone.size == before:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from monitor.store.runs import Run
-from probes.report import Gone, Report
+from probes.report import Gone, Refused, Report
 
 Result = TypeVar("Result")
 
@@ -37,10 +37,11 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became durable: the runs that were new, and how many were known already."""
+    """What became durable: the runs that were new, how many were known already, and those that cannot be kept."""
 
     runs: list[Run]
     known: int
+    refused: list[Refused] = field(default_factory=list)
 
 
 class Store(Protocol):

@@ -55,6 +55,13 @@ class Ranges:
         self.add_range(number, number)
         return True
 
+    def would_split(self, number: int) -> bool:
+        """Whether taking the number in would make one range more."""
+        index = bisect_right(self._starts, number) - 1
+        touches_before = index >= 0 and number <= self._ends[index] + 1
+        touches_after = index + 1 < len(self._starts) and number == self._starts[index + 1] - 1
+        return not touches_before and not touches_after
+
     def add_range(self, low: int, high: int) -> None:
         """Take in every number from `low` to `high`, both included."""
         first = bisect_right(self._starts, low) - 1

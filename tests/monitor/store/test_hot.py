@@ -13,6 +13,7 @@ import pytest
 
 from monitor.store.database import reading
 from monitor.store.hot import QUEUE_REPORTS, HotStore
+from monitor.store.intake import MAX_RANGES
 from monitor.store.protocol import Intake, StoreUnavailable
 from monitor.store.reads import runs_after
 from monitor.store.runs import Run
@@ -60,6 +61,17 @@ async def test_what_was_stored_is_known_after_a_restart(tmp_path: Path) -> None:
     second.close()
     assert ([run.report.seq for run in taken.runs], taken.known) == ([3], 3)
     assert taken.runs[0].entry == 4, "entries go on where they stopped"
+
+
+async def test_a_device_that_scatters_its_sequences_is_stopped_and_may_close_its_gaps(tmp_path: Path) -> None:
+    store = HotStore(tmp_path, lambda runs: None)
+    scattered = range(2, 2 * MAX_RANGES + 4, 2)
+    taken = await store.take(intake(*scattered))
+    assert (len(taken.runs), [each.seq for each in taken.refused]) == (MAX_RANGES, [2 * MAX_RANGES + 2])
+    assert "gaps" in taken.refused[0].why
+    closing = await store.take(intake(3, 2 * MAX_RANGES + 2))
+    store.close()
+    assert (len(closing.runs), closing.refused) == (2, [])
 
 
 async def test_another_boot_counts_for_itself(tmp_path: Path) -> None:

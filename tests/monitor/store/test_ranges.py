@@ -49,6 +49,14 @@ def test_holes_are_what_is_not_there(steps: list[int | tuple[int, int]], up_to: 
     assert holes == [number for number in range(1, up_to + 1) if number not in plain]
 
 
+@given(steps, small)
+def test_a_number_splits_when_it_makes_one_range_more(steps: list[int | tuple[int, int]], number: int) -> None:
+    ranges = build(steps)[0]
+    before, splits = len(ranges), ranges.would_split(number)
+    ranges.add(number)
+    assert (len(ranges) == before + 1) == splits
+
+
 @given(st.permutations(range(1, 30)))
 def test_any_order_ends_in_one_range(order: list[int]) -> None:
     ranges = Ranges()
