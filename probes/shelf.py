@@ -128,6 +128,7 @@ class Shelf:
         with self._transaction():
             self._db.execute("DELETE FROM reserve")
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._own(self._one("PRAGMA page_count"))  # not one page more than were written through
         return True
 
     def _own(self, pages: int) -> None:
@@ -226,7 +227,23 @@ class Shelf:
     def acknowledge(
         self, taken: Iterable[Identity], told: Iterable[Gone] = (), refused: Iterable[Identity] = ()
     ) -> None:
-        """Forget what the centre has; what it refuses for ever becomes a range in `gone`."""
+        """Forget what the centre has; what it refuses for ever becomes a range in `gone`.
+
+        Where that is more than a full disk's log can take, it is done piece by piece: what a kill leaves undone the
+        centre says again.
+        """
+        taken, told, refused = list(taken), list(told), list(refused)
+        most = max(len(taken), len(told), len(refused))
+        try:
+            self._acknowledge(taken, told, refused)
+        except sqlite3.OperationalError as error:
+            if base_code(error) not in FULL or most <= CHUNK:
+                raise
+            for start in range(0, most, CHUNK):
+                piece = slice(start, start + CHUNK)
+                self._acknowledge(taken[piece], told[piece], refused[piece])
+
+    def _acknowledge(self, taken: list[Identity], told: list[Gone], refused: list[Identity]) -> None:
         with self._transaction():
             for gone in told:
                 self._db.execute(

@@ -16,12 +16,13 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from probes.clock import Clock, wall_ms
 from probes.report import Gone, Report
-from probes.shelf import BLOCK_BYTES, Held, Identity, Shelf, base_code
+from probes.shelf import BLOCK_BYTES, CHUNK, Held, Identity, Shelf, base_code
 
 BALLAST_BYTES = 1 << 20
 """Given back to a full disk, so that making room has room to work in."""
@@ -73,8 +74,9 @@ class Spool:
         return self.add_all([report])[0]
 
     def add_all(self, reports: Sequence[Report]) -> list[Report]:
-        """Store a group of reports in one commit."""
-        return self._do(lambda shelf: shelf.add(reports)) if reports else []
+        """Store reports, a group of `CHUNK` in one commit: a larger one may be more than a full disk's log can take."""
+        groups = (reports[start : start + CHUNK] for start in range(0, len(reports), CHUNK))
+        return [report for group in groups for report in self._do(partial(Shelf.add, reports=group))]
 
     def lose(self, number: int) -> None:
         """So many reports were lost before they could be stored: give them numbers, and tell these as gone."""

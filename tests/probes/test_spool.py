@@ -371,3 +371,45 @@ def test_a_neighbour_that_takes_every_block_that_comes_free_costs_no_report_unto
     assert kept | gone == {(report.boot, report.seq) for report in named}
     assert kept & gone == set()
     assert len(named) == len({(report.boot, report.seq) for report in named})
+
+
+def without_ballast(disk: Path) -> None:
+    """The ballast is for what nobody foresaw; these must do without."""
+    fill(disk)
+    (disk / "spool-ballast").write_bytes(b"")
+    fill(disk)
+
+
+def test_a_full_disk_is_thinned_on_without_ever_touching_a_block_that_is_not_owned(small_disk: Path) -> None:
+    spool = open_spool(small_disk / "spool")
+    named = spool.add_all(every_10_s(100))
+    without_ballast(small_disk)
+    for start in range(100, 2000, 3):
+        named += spool.add_all(every_10_s(3, 1_800_000_000_000 + 10_000 * start))
+        fill(small_disk)
+    assert not waits_in_memory(spool)
+    assert {report.seq for report in all_of(spool)} | closed(spool, spool.boot) == {report.seq for report in named}
+    assert (small_disk / "spool-ballast").exists(), "it was not needed"
+
+
+def test_a_full_disk_lets_a_thousand_reports_be_forgotten_at_once(small_disk: Path) -> None:
+    spool = open_spool(small_disk / "spool", max_bytes=64 << 20)
+    for start in range(0, 1500, 5):
+        spool.add_all(every_10_s(5, 1_800_000_000_000 + 10_000 * start))
+    without_ballast(small_disk)
+    known = spool.newest(1000)
+    assert len(known) == 1000
+    spool.acknowledge([(report.boot, report.seq) for report in known])
+    assert not waits_in_memory(spool)
+    assert spool.newest(1000)[0].seq == 500
+
+
+def test_a_full_disk_takes_a_group_larger_than_its_log(small_disk: Path) -> None:
+    spool = open_spool(small_disk / "spool", max_bytes=64 << 20)
+    spool.add_all(every_10_s(1500))
+    without_ballast(small_disk)
+    named = spool.add_all(every_10_s(600, 1_900_000_000_000))
+    assert not waits_in_memory(spool)
+    waiting = {report.seq for report in all_of(spool)}
+    assert len(waiting) > 600, "a large group does not sweep out what was there"
+    assert {report.seq for report in named} <= waiting | closed(spool, spool.boot)
