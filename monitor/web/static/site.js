@@ -133,7 +133,7 @@ function Link({ w, now, declared, live, stream }) {
     <header><h2>${heading(w, live, stream)}</h2><${When} w=${w} now=${now} stream=${stream} /></header>
     <${Failed} w=${w} declared=${declared} stream=${stream} />
     ${rows.length > 0 && html`<table class="figures">
-      <thead><tr><th scope="col">${w.t("site.figure")}</th><th scope="col">${w.t("site.up")}</th><th scope="col">${w.t("site.down")}</th><th scope="col">${w.t("site.limit")}</th></tr></thead>
+      <thead><tr><th scope="col">${w.t("site.figure")}</th><th scope="col">${w.t("site.up")}</th><th scope="col">${w.t("site.down")}</th><th scope="col" class="beside">${w.t("site.limit")}</th></tr></thead>
       <tbody>${rows.map((row) => html`<${Row} key=${row.words} w=${w} declared=${declared} words=${w.t(row.words)} up=${of(row.up)} down=${of(row.down)} round=${of(row.round)} />`)}</tbody></table>`}
     ${rows.length > 0 && html`<p class="window">${w.t("site.window")}</p>`}
   </article>`;
@@ -142,10 +142,11 @@ function Link({ w, now, declared, live, stream }) {
 function Row({ w, declared, words, up, down, round }) {
   const ways = up || down;
   const one = up ?? down ?? round;
-  return html`<tr><th scope="row">${words}${!ways && html` <span class="muted">(${w.t("site.rtt_way")})</span>`}</th>
+  const limit = w.allowed(one.limits, declared.metrics[one.metric].unit, one.verdict, true);
+  return html`<tr><th scope="row">${words}${!ways && html` <span class="muted">(${w.t("site.rtt_way")})</span>`}<span class="limit under">${limit}</span></th>
     ${ways ? [up, down].map((figure) => html`<${Cell} w=${w} declared=${declared} figure=${figure} />`)
       : html`<${Cell} w=${w} declared=${declared} figure=${round} span=${2} />`}
-    <td class="limit">${w.allowed(one.limits, declared.metrics[one.metric].unit, one.verdict, true)}</td></tr>`;
+    <td class="limit beside">${limit}</td></tr>`;
 }
 
 /** One figure; shape, colour and weight only where its held verdict is fair or poor. */
