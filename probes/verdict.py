@@ -19,7 +19,8 @@ from probes.metric import AT_ONCE, Hold, Judging, Limits, Meaning, Metric, Pool,
 POOL_MS = 60_000
 MOST_PACKETS = 1 << 53
 """A greater count of packets in one report is no count."""
-FULL_RATE_PPS = 50
+FULL_RATE_PPS = 45
+"""The rate is a measured one: a stream of 50 a second may count 49.9 in its window."""
 FORGET_AFTER_STALE = 10
 """A verdict unheard for this many times its staleness is forgotten, not held against the site on its return."""
 

@@ -74,6 +74,8 @@ class Window(NamedTuple):
     refusals: int = 0
     foreign: int = 0
     foreign_kind: str = ""
+    sealed: bool = False
+    """Packets prove themselves: a hub's replay window then answers each number once, and no copy going up is seen."""
 
 
 class Memory(NamedTuple):
@@ -160,8 +162,9 @@ def _counts(fates: Fates, mine: Sequence[Sent], window: Window, received: int) -
     }
     if not received:
         return values
+    if fates.dup_up or not window.sealed:
+        values["dup_up_packets"] = fates.dup_up
     return values | {
-        "dup_up_packets": fates.dup_up,
         "dup_down_packets": fates.dup_down,
         "reordered_up_packets": fates.reordered_up,
         "reordered_down_packets": fates.reordered_down,

@@ -195,6 +195,7 @@ class Session:
                 self.channel.refusals - self._refusals,
                 self._foreign,
                 self._foreign_kind,
+                self._key is not None,
             ),
             self._memory,
         )

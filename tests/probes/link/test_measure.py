@@ -95,6 +95,15 @@ def test_losses_of_one_way_make_all_figures_of_that_way() -> None:
     assert values["loss_up_ratio"] == values["longest_loss_up_ms"] == 0
 
 
+def test_copies_going_up_are_absent_where_the_hub_answers_each_proven_packet_once() -> None:
+    sent = sending(100)
+    plain = measured(window(sent, answering(sent)))
+    sealed = measured(window(sent, answering(sent), sealed=True))
+    assert plain.values["dup_up_packets"] == 0
+    assert "dup_up_packets" not in sealed.values
+    assert sealed.values["dup_down_packets"] == 0
+
+
 def test_the_worst_200_ms_is_not_told_at_ten_packets_a_second() -> None:
     sent = sending(100)
     assert "worst_200ms_up_ratio" not in measured(window(sent, answering(sent))).values
