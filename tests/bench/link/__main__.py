@@ -27,7 +27,10 @@ def main() -> int:
         print(f"The benchmark cannot run: {reason}.", file=sys.stderr)
         return 3
     cases = [case for case in LINKS if not asked.link or case.name in asked.link]
-    runs = [run for load in asked.load for run in _all_links(cases, load, asked)]
+    runs: list[Run] = []
+    broken: list[str] = []
+    for load in asked.load:
+        _all_links(cases, load, asked, runs, broken)
     print("\n" + table.runs_table(runs))
     if not asked.no_peers:
         print("\n" + table.peers_table(runs))
@@ -37,7 +40,8 @@ def main() -> int:
         print("\n" + extras.table(found))
     if asked.out:
         asked.out.write_text(json.dumps({"runs": runs, "extras": found}, default=list, indent=1), encoding="utf-8")
-    return 0 if _all_true(runs) and all(one.right for one in found) else 1
+    print("\n".join(["", *broken]))
+    return 0 if _all_true(runs) and not broken and all(one.right for one in found) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,19 +59,24 @@ def _arguments() -> argparse.Namespace:
     return asked
 
 
-def _all_links(cases: Sequence[Case], load: str, asked: argparse.Namespace) -> list[Run]:
+def _all_links(cases: Sequence[Case], load: str, asked: argparse.Namespace, runs: list[Run], broken: list[str]) -> None:
+    """Every link under one load; a run that breaks is told at the end and costs no other."""
     with busy_cores() if load == "busy" else nullcontext(), ThreadPoolExecutor(asked.together) as pool:
-        waiting = [
-            pool.submit(over_our_link, case, load, asked.seconds, not asked.no_peers and load == "idle")
-            for case in cases
-        ]
+        peers_too = not asked.no_peers and load == "idle"
+        waiting = [(case, load, pool.submit(over_our_link, case, load, asked.seconds, peers_too)) for case in cases]
         if asked.witness:
+            name = f"{load}, witness"
             waiting += [
-                pool.submit(over_the_witness, asked.witness, case, f"{load}, witness", asked.seconds)
+                (case, name, pool.submit(over_the_witness, asked.witness, case, name, asked.seconds))
                 for case in cases
                 if not case.ipv6
             ]
-        return [_told(one.result()) for one in waiting]
+        for case, name, run in waiting:
+            if error := run.exception():
+                broken.append(f"{name}: {case.name}: could not run: {error}")
+                print(broken[-1], flush=True)
+            else:
+                runs.append(_told(run.result()))
 
 
 def _told(run: Run) -> Run:

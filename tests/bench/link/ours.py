@@ -61,5 +61,6 @@ def _wait_for_port(space: Namespace, process: subprocess.Popen[str]) -> None:
     while f":{HUB_PORT} " not in space.run("ss", "-Hlun"):
         if process.poll() is not None or time.monotonic() > give_up:
             process.kill()
-            raise RuntimeError(f"the hub did not start: {process.communicate()[1]!r}")
+            said = process.communicate()[1].strip().splitlines() or ["nothing"]
+            raise RuntimeError(f"the hub did not start and said: {said[-1]}")
         time.sleep(0.1)
