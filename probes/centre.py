@@ -89,6 +89,10 @@ class Centre:
         """GET the senders a hub answers; 304 where the list that `etag` names is still in force."""
         return await self._ask("GET", "/api/v1/hub/sites", {"If-None-Match": etag} if etag else {})
 
+    async def get_sites(self, etag: str | None) -> Reply:
+        """GET id and router of every site; 304 where the list that `etag` names is still in force."""
+        return await self._ask("GET", "/api/v1/sites?fields=id,router", {"If-None-Match": etag} if etag else {})
+
     async def _ask(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None, patience_s: float = 0.0
     ) -> Reply:

@@ -105,6 +105,8 @@ class CentralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     centre: CentreTarget | None = None
     spool: SpoolConfig = SpoolConfig()
     every_s: int = 10
+    routers: dict[str, str] = {}
+    """HOST[:PORT] by site, PORT being that of a TWAMP-Light reflector; none: the centre's list of sites says."""
 
 
 def load_site(path: Path) -> SiteConfig:

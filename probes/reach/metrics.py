@@ -61,6 +61,12 @@ FAILURES: list[FailureCode] = [
     ),
     FailureCode(
         PROBE,
+        "not_sent",
+        Meaning.NOT_MEASURED,
+        Text("Trung tâm không gửi được gói thử", "The centre could not send test packets"),
+    ),
+    FailureCode(
+        PROBE,
         "name_unknown",
         Meaning.NOT_MEASURED,
         Text("Không tra được tên bộ định tuyến", "The router's name cannot be resolved"),

@@ -1,0 +1,54 @@
+"""Who is to blame: the room, the line or the main bridge; and nobody without proof."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.segment import Segment, segment_at_fault
+from probes.verdict import Verdict
+
+GOOD, FAIR, POOR, UNKNOWN = Verdict.GOOD, Verdict.FAIR, Verdict.POOR, Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("link", "lan", "segment"),
+    [
+        (GOOD, GOOD, Segment.NONE),
+        (POOR, GOOD, Segment.LINE),
+        (FAIR, GOOD, Segment.LINE),
+        (POOR, POOR, Segment.ROOM),
+        (FAIR, FAIR, Segment.ROOM),
+        (POOR, FAIR, Segment.ROOM),
+        (UNKNOWN, POOR, Segment.ROOM),
+        (UNKNOWN, GOOD, Segment.UNKNOWN),
+        (POOR, UNKNOWN, Segment.UNKNOWN),
+    ],
+)
+def test_room_and_line_are_told_apart(link: Verdict, lan: Verdict, segment: Segment) -> None:
+    assert segment_at_fault(link, lan).segment is segment
+
+
+def test_a_router_that_answers_badly_on_a_good_line_is_no_fault() -> None:
+    assert segment_at_fault(GOOD, POOR).segment is Segment.NONE
+
+
+def test_a_hub_that_most_sites_suffer_at_is_at_fault() -> None:
+    assert segment_at_fault(POOR, GOOD, [POOR, FAIR, POOR, GOOD, UNKNOWN]).segment is Segment.HUB
+
+
+def test_a_room_at_fault_does_not_hide_behind_the_hub() -> None:
+    assert segment_at_fault(POOR, POOR, [POOR] * 9).segment is Segment.ROOM
+
+
+def test_a_hub_that_others_are_content_with_is_not_at_fault() -> None:
+    assert segment_at_fault(POOR, GOOD, [GOOD, GOOD, POOR], other_hub=GOOD).segment is Segment.LINE
+
+
+def test_two_witnesses_are_too_few() -> None:
+    assert segment_at_fault(POOR, GOOD, [POOR, POOR]).segment is Segment.LINE
+
+
+def test_a_site_alone_blames_the_hub_when_the_other_one_is_well_reached() -> None:
+    fault = segment_at_fault(POOR, UNKNOWN, other_hub=GOOD)
+    assert fault.segment is Segment.HUB
+    assert "Nhiều khả năng" in fault.words.vi
