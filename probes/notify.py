@@ -7,11 +7,12 @@ import socket
 
 
 def notify(message: str) -> None:
-    """Send e.g. `READY=1` to the manager that started us; does nothing when none did, and never fails."""
+    """Send e.g. `READY=1` to the manager that started us; does nothing when none did, never fails and never waits."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK  # a manager that hangs must not hang us
+    with socket.socket(socket.AF_UNIX, kind) as manager:
         try:
             manager.sendto(message.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
         except OSError:

@@ -18,7 +18,7 @@ import pytest
 from probes.agent import LAST_WORDS_S, RUNNERS, keep_running, serve
 from probes.clock import SystemClock
 from probes.config import CentreTarget, SiteConfig, SpoolConfig
-from probes.notify import watchdog_s
+from probes.notify import notify, watchdog_s
 from probes.probe import Context, Runner
 from probes.report import Report
 from probes.spool import LEAST_BYTES, SPOOL_FILE, Spool
@@ -161,7 +161,7 @@ async def test_the_process_tells_its_manager_and_ends_cleanly(tmp_path: Path, si
     async with serving(SmallCentre()) as centre:
         process = start(tmp_path, centre.url)
         try:
-            await until(lambda: len(centre.stored) >= 1 and sum("WATCHDOG=1" in each for each in listen()) >= 2)
+            await until(lambda: sum("WATCHDOG=1" in each for each in listen()) >= 2 and len(centre.stored) >= 1)
             process.send_signal(signal_number)
             await until(lambda: process.poll() is not None)
         finally:
@@ -175,6 +175,15 @@ async def test_the_process_tells_its_manager_and_ends_cleanly(tmp_path: Path, si
     assert said[-1] == "STOPPING=1"
     assert any(report.values.get("off") == 1 for report in centre.stored.values())
     assert errors == ""
+
+
+def test_a_manager_that_does_not_listen_does_not_hold_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        for _ in range(1000):  # far more than a socket's queue holds
+            notify("WATCHDOG=1")
+        assert deaf.recv(64) == b"WATCHDOG=1"
 
 
 def test_the_managers_patience_is_for_the_process_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
