@@ -69,7 +69,7 @@ def devices_api(centre: Centre) -> APIRouter:
         if wait_s > 0:
             raise Problem(429, "Too many wrong codes; wait a little.", {"Retry-After": str(int(wait_s) + 1)})
         code = _code_in(await bounded_body(request))
-        now = centre.clock.wall_ms()
+        now = centre.clock.real_ms()
         try:
             device, token = await centre.store.change(lambda connection: use_code(connection, code, now))
         except DeviceError as error:

@@ -86,13 +86,13 @@ class Device:
 class Centre:
     """`diemcau-monitor serve` with the real sites, on a free port of the loopback."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *options: str) -> None:
         self._data = data
         self.url = f"http://127.0.0.1:{free_port()}"
         self._command("sites", "import", str(SITES))
         self._log = (data / "centre.log").open("w")
         self._process = subprocess.Popen(
-            [MONITOR, "serve", "--data", data, "--listen", self.url.removeprefix("http://")],
+            [MONITOR, "serve", "--data", data, "--listen", self.url.removeprefix("http://"), *options],
             stderr=self._log,
         )
         self._wait_ready()

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from monitor.web.pages import WORDS
-from tests.whole.centre import QUIET_LINE, lossy
+from tests.whole.centre import QUIET_LINE, Centre, lossy
 from tests.whole.city import CUT, EXPECTED, LOSSY, SILENT, SLOW, City
 from tests.whole.look import SCREENS, open_page
 
@@ -165,3 +165,10 @@ def test_a_verdict_changes_on_the_wall_without_anybody_touching_it(wall: Page, c
         city.devices[city.names["Cẩm Giang"]].tell(lossy(0.9), "hd", runs=1)
     expect(wall.locator(tile(wall, city, "Cẩm Giang"))).to_have_class("tile poor", timeout=PATIENCE_MS)
     expect(wall.locator(tile(wall, city, "Cẩm Giàng"))).to_have_class("tile good")
+
+
+def test_an_exercise_says_that_its_clock_is_not_the_real_one(browser: Browser, tmp_path: Path) -> None:
+    with Centre(tmp_path, "--clock", "2026-11-24T07:30,60") as centre:
+        page = open_page(browser, centre.url + "/", "laptop", "vi", "light")
+        expect(page.locator(".warning")).to_contain_text("Đồng hồ mô phỏng, chạy nhanh 60 lần", timeout=PATIENCE_MS)
+        page.context.close()

@@ -6,7 +6,7 @@ import { Words } from "./words.js";
 const json = async (path) => (await fetch(path)).json();
 const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a locked-down browser forgets */ } };
 
-/** Draws `View` with `{w, live, now, declared, buttons, lost}`, again each second and whenever the feed speaks. */
+/** Draws `View` with `{w, live, now, declared, buttons, warnings}`, again each second and whenever the feed speaks. */
 export async function start(View, feed) {
   const [vi, en, declared] = await Promise.all([json("/words/vi.json"), json("/words/en.json"), json("/static/declared.json")]);
   render(html`<${Page} View=${View} feed=${feed} catalogues=${{ vi, en }} declared=${declared} />`, document.getElementById("page"));
@@ -26,7 +26,7 @@ function Page({ View, feed, catalogues, declared }) {
   const choose = (name, set) => (value) => { keep(name, value); set(value); };
   const buttons = html`<${Buttons} w=${w} lang=${lang} theme=${theme} setLang=${choose("lang", setLang)} setTheme=${choose("theme", setTheme)} />`;
   return html`<div class=${live.lost ? "stale" : ""}>
-    <${View} w=${w} live=${live} now=${live.now()} declared=${declared} buttons=${buttons} lost=${html`<${Lost} w=${w} live=${live} />`} />
+    <${View} w=${w} live=${live} now=${live.now()} declared=${declared} buttons=${buttons} warnings=${html`<${Warnings} w=${w} live=${live} />`} />
   </div>`;
 }
 
@@ -37,7 +37,9 @@ function Buttons({ w, lang, theme, setLang, setTheme }) {
     <button lang=${other} onClick=${() => setLang(other)}>${name}</button>`;
 }
 
-function Lost({ w, live }) {
-  if (!live.lost) return null;
-  return html`<p class="lost" role="alert">${w.t("feed.lost", { time: w.clockSeconds.format(live.heardAt) })}</p>`;
+/** What must be known before anything on the page is believed: a feed that is gone, a clock that is not the real one. */
+function Warnings({ w, live }) {
+  return html`
+    ${live.lost && html`<p class="warning lost" role="alert">${w.t("feed.lost", { time: w.clockSeconds.format(live.heardAt) })}</p>`}
+    ${live.simulated && html`<p class="warning">${w.t("feed.simulated", { rate: w.limitNumber(live.rate) })}</p>`}`;
 }

@@ -19,7 +19,7 @@ const asked = decodeURIComponent(location.pathname.split("/").pop());
 
 start(Site, { watch: () => [asked], only: asked });
 
-function Site({ w, live, now, declared, buttons, lost }) {
+function Site({ w, live, now, declared, buttons, warnings }) {
   const site = live.sites.get(asked);
   const known = live.sites.size > 0;
   document.title = site ? `${w.name(site)} – ${w.t("app.title")}` : w.t("app.title");
@@ -29,7 +29,7 @@ function Site({ w, live, now, declared, buttons, lost }) {
       <time class="clock fig">${w.clockSeconds.format(now)}</time>
       <div class="end"><a class="link" href="/">${w.t("site.back")}</a>${buttons}</div>
     </header>
-    ${lost}
+    ${warnings}
     ${!site && html`<p class="empty">${known ? w.t("site.unknown_id", { id: asked }) : w.t(live.failed ? "app.failed" : "app.loading")}</p>`}
     ${site && html`<main class="site">
       <${Answer} w=${w} now=${now} declared=${declared} live=${live} site=${site} />

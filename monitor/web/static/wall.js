@@ -14,7 +14,7 @@ const BRIDGE = "bridge";
 
 start(Wall, { watch: (sites) => [...sites.values()].filter((site) => site.type === BRIDGE).map((site) => site.id) });
 
-function Wall({ w, live, now, declared, buttons, lost }) {
+function Wall({ w, live, now, declared, buttons, warnings }) {
   const [asked, ask] = useState("");
   const all = [...live.sites.values()];
   const bridges = all.filter((site) => site.type === BRIDGE);
@@ -33,7 +33,7 @@ function Wall({ w, live, now, declared, buttons, lost }) {
         ${buttons}
       </div>
     </header>
-    ${lost}
+    ${warnings}
     ${all.length === 0 && html`<p class="empty">${w.t(live.failed ? "app.failed" : "app.loading")}</p>`}
     ${all.length > 0 && html`<main class="wall">
       <${Attention} ...${page} sites=${all} />
