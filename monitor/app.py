@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -64,13 +65,16 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, clock: Clock, data: Path) -> None:
-    """Run the centre until SIGTERM or SIGINT; then commit what waits and leave."""
+    """Run the centre until SIGTERM or SIGINT; then commit what waits and leave.
+
+    Raises:
+        OSError: nothing can listen there; InUse: another centre has the folder.
+    """
     host, port = split_listen(settings.listen)
+    listening = socket.create_server((host, port or 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     centre = Centre(settings, clock, data)
     config = uvicorn.Config(
         make_app(centre),
-        host=host,
-        port=port or 8080,
         log_level="warning",
         access_log=False,  # a line a report would be the largest file of the machine
         server_header=False,
@@ -83,7 +87,7 @@ async def serve(settings: Settings, clock: Clock, data: Path) -> None:
     if clock.simulated:
         log.warning("The clock is simulated: it shows %s and runs at %g.", site_time(clock.wall_ms()), clock.rate)
     log.warning("The centre begins; it listens on http://%s/ and keeps its data in %s.", settings.listen, data)
-    await _Server(config, centre).serve()
+    await _Server(config, centre).serve([listening])
 
 
 def warnings_of(settings: Settings) -> list[str]:

@@ -19,7 +19,7 @@ from monitor.derive.files import stale, write
 from monitor.devices import DeviceError, Devices, Role, add_device, new_api_token, new_code, revoke_device, trust_part
 from monitor.settings import Settings, SettingsError, read_settings, split_listen
 from monitor.sites import SitesError, import_sites, load_sites, parse_sites
-from monitor.store.database import reading, transaction
+from monitor.store.database import InUse, reading, transaction
 from monitor.store.schema import SchemaError
 from monitor.store.verify import verify
 
@@ -103,8 +103,8 @@ def serve_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         asyncio.run(serve(settings, running, data or Path(settings.data)))
-    except (SchemaError, sqlite3.Error, OSError) as error:
-        stop(f"The centre cannot start: {error}.")
+    except (SchemaError, InUse, sqlite3.Error, OSError) as error:
+        stop(f"The centre cannot start on {settings.listen}: {error}.")
 
 
 @main.command("check-config")

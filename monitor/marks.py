@@ -59,7 +59,7 @@ def show_site(
     counting = _counting(site, streams.values())
     marks = {mark: _show_mark(mark, counting, off, now) for mark in MARKS}
     parts = [part for part in marks.values() if part is not None]
-    whole = _worst(parts, now) if parts else Part(Shown(Verdict.UNKNOWN, fitted_ms, Why.NEVER))
+    whole = _worst(parts, now) if parts else Part(Shown(Verdict.UNKNOWN, min(fitted_ms, now), Why.NEVER))
     return SiteShown(marks, whole, _expires(streams.values(), now))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from monitor.store.runs import create_tables
 from monitor.store.schema import migrate
 
 FILE = "diemcau.db"
+LOCK = "diemcau.lock"
 BUSY_MS = 5_000
 
 
@@ -32,6 +35,28 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+class InUse(RuntimeError):
+    """Another centre writes to this folder."""
+
+
+def lock(data: Path) -> TextIO:
+    """Be the only writer of reports in this folder until the file is closed; a kill closes it too.
+
+    Two centres on one folder would each believe their own ranges, and store a report twice.
+
+    Raises:
+        InUse: another centre is it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    file = (data / LOCK).open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InUse(f"another centre is running with the data in {data}; stop it, or name another folder") from error
+    return file
 
 
 def prepare(data: Path) -> None:

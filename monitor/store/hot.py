@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from monitor.store.database import connect, path_in, prepare
+from monitor.store.database import connect, lock, path_in, prepare
 from monitor.store.intake import Takings
 from monitor.store.protocol import Intake, StoreUnavailable, Taken
 from monitor.store.runs import Run
@@ -54,6 +54,7 @@ class HotStore:
     """
 
     def __init__(self, data: Path, on_stored: Callable[[list[Run]], None]) -> None:
+        self._lock = lock(data)
         prepare(data)
         self._path = path_in(data)
         self._on_stored = on_stored
@@ -104,6 +105,7 @@ class HotStore:
         self._thread.join()
         while not self._readers.empty():
             self._readers.get_nowait().close()
+        self._lock.close()
 
     async def _submit(self, do: Callable[[sqlite3.Connection], Any], weight: int, alone: bool) -> Any:
         job = _Job(do, self._loop.create_future(), weight, alone)

@@ -99,10 +99,21 @@ def test_devices_made_and_revoked_by_commands_are_noticed_by_the_running_centre(
     assert "Cẩm Giàng" in run("sites", "list", "--data", data)
 
 
+def test_a_second_centre_on_the_same_folder_or_port_does_not_start(tmp_path: Path) -> None:
+    data = city(tmp_path)
+    with serving(data) as (url, _):
+        told = run("serve", "--data", data, "--listen", f"127.0.0.1:{free_port()}", code=2)
+        assert "another centre is running" in told
+        told = run("serve", "--data", tmp_path / "other", "--listen", url.removeprefix("http://"), code=2)
+        assert "in use" in told
+
+
 def test_a_simulated_clock_is_said(tmp_path: Path) -> None:
     data = city(tmp_path)
-    with serving(data, "--clock", "2026-11-20T07:30,60") as (url, _):
+    with serving(data, "--clock", "2030-11-20T07:30,60") as (url, _):
         answer = httpx.get(f"{url}/api/v1/sites").json()
+        code = run("devices", "enrol", "31-2", "--data", data).strip()
+        assert httpx.post(f"{url}/api/v1/enrol", json={"code": code}).status_code == 200, "good for hours of real time"
     assert answer["clock"] == {"rate": 60, "simulated": True}
     assert "simulated" in (data / "log").read_text()
 
