@@ -33,7 +33,7 @@ from tests.bench.exactly_once.plan import CENTRE, draw
 from tests.bench.exactly_once.truth import read
 
 INSIDE = "--inside"
-DRAIN_S = 180
+START_S, DRAIN_S = 60, 180
 
 
 def main() -> int:
@@ -70,8 +70,7 @@ def run(folder: Path, kills: int, seed: int, devices: int, rate: float, keep: bo
     start = time.monotonic()
     city = build(folder, devices, rate)
     print(f"{devices} devices of {rate:g} reports a second, {kills} kills, seed {seed}.", flush=True)
-    for program in city.programs.values():
-        program.start()
+    city.start(START_S)
     city.suffer(draw(Random(seed), kills, city.devices()))
     left = city.drain(DRAIN_S)
     codes = city.stop()

@@ -22,7 +22,6 @@ from tests.bench.exactly_once.truth import OWN_WORDS, Ledger
 HUB = "hub"
 AIM_S = 0.6
 """A victim that does not do in this time what it is to be killed at is killed at whatever it does."""
-HUB = "hub"
 
 
 @dataclass
@@ -53,6 +52,18 @@ class City:
 
     def spool(self, name: str) -> Path:
         return self.home(name) / "disk" / "spool.db"
+
+    def start(self, limit_s: float) -> None:
+        """Start everything and wait until each device has its spool: a disk that is full before a spool was ever made
+        on it leaves memory only, and that is no promise."""
+        for program in self.programs.values():
+            program.start()
+        until = time.monotonic() + limit_s
+        while not all(self.spool(name).exists() and _is_made(self.spool(name)) for name in self.ids):
+            if time.monotonic() > until:
+                raise TimeoutError(f"Not every device has made its spool within {limit_s:g} s.")
+            self.tend(time.monotonic())
+            time.sleep(0.1)
 
     # --- what is done to it ---------------------------------------------------------------------------------------
 
@@ -156,7 +167,10 @@ class City:
         return [*left, *([PROBE] if _waits(self.spool(PROBE)) else [])]
 
     def stop(self) -> dict[str, int]:
-        """SIGTERM to all, the centre last; their exit codes (-15: by the signal itself, after a clean end or in its start)."""
+        """SIGTERM to all, the centre last; their exit codes.
+
+        -15 is right too: the server ends cleanly and then by the signal, and in its start a program knows no better.
+        """
         for name in [*self.ids, HUB, CENTRE]:
             self.programs[name].stop()
         return {name: program.exit_code for name, program in self.programs.items()}
@@ -183,6 +197,18 @@ def _last_ledger_letter(file: Path) -> tuple[int, bytes]:
         tail = ledger.read()
     at = tail.rfind(b"\nA ")
     return (end - len(tail) + at, b"A") if at >= 0 else (0, b"")
+
+
+def _is_made(spool: Path) -> bool:
+    """Whether this spool has an identity, and with it blocks of its own."""
+    try:
+        connection = sqlite3.connect(f"file:{spool}?mode=ro", uri=True, timeout=5)
+        try:
+            return connection.execute("SELECT boot FROM identity").fetchone() is not None
+        finally:
+            connection.close()
+    except sqlite3.OperationalError:  # its tables are being made
+        return False
 
 
 def _waits(spool: Path) -> bool:
