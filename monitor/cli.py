@@ -87,6 +87,7 @@ def serve_command(
     clock: Annotated[str | None, typer.Option(help="START,RATE: run from another time, faster; for exercises.")] = None,
 ) -> None:
     """Run the centre."""
+    import uvloop
     from msgspec.structs import replace
 
     from monitor.app import serve
@@ -102,7 +103,8 @@ def serve_command(
         stop(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        asyncio.run(serve(settings, running, data or Path(settings.data)))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # asyncio.run would take the slow one
+            runner.run(serve(settings, running, data or Path(settings.data)))
     except (SchemaError, InUse, sqlite3.Error, OSError) as error:
         stop(f"The centre cannot start on {settings.listen}: {error}.")
 

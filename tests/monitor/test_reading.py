@@ -53,7 +53,7 @@ async def test_raw_runs_are_read_newest_first_in_pages(tmp_path: Path) -> None:
                 break
             after = f"&before={page['next']}"
         last = (await centre.client.get(query)).json()["reports"][0]
-    assert found == [report.seq for report in reversed(sorted(reports, key=lambda report: report.at))]
+    assert found == [report.seq for report in sorted(reports, key=lambda each: (each.at, each.seq), reverse=True)]
     assert last["values"] == reports[-1].values
     assert last["received_at"] == NOW_MS + 200 * S
 
