@@ -164,11 +164,13 @@ def _counts(fates: Fates, mine: Sequence[Sent], window: Window, received: int) -
         return values
     if fates.dup_up or not window.sealed:
         values["dup_up_packets"] = fates.dup_up
+    # Overtaken going up may be seen by the numbers alone, where the answers were lost: of what was reflected, then.
+    reflected = max(received, sum(not lost for _, lost in fates.up))
     return values | {
         "dup_down_packets": fates.dup_down,
         "reordered_up_packets": fates.reordered_up,
         "reordered_down_packets": fates.reordered_down,
-        "reordered_up_ratio": fates.reordered_up / received,
+        "reordered_up_ratio": fates.reordered_up / reflected,
         "reordered_down_ratio": fates.reordered_down / received,
         "reflector_restarts_count": fates.restarts,
     }

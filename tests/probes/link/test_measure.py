@@ -232,6 +232,17 @@ def test_while_the_reflector_may_be_stateless_a_loss_has_no_direction() -> None:
     assert not {"lost_up_packets", "lost_down_packets", "loss_up_ratio"} & values.keys()
 
 
+def test_of_packets_overtaken_going_up_whose_answers_were_lost_the_share_is_of_what_was_reflected() -> None:
+    sent = sending(40)
+    order = [ten + place for ten in range(0, 40, 10) for place in (9, 0, 1, 2, 3, 4, 5, 6, 7, 8)]
+    t2 = {sseq: sent[sseq // 10 * 10 + 9].t1_ns + 5 * MS + rseq for rseq, sseq in enumerate(order)}
+    answers = [Answer(s, r, t2[s], t2[s] + MS, t2[s] + 8 * MS, True) for r, s in enumerate(order) if s % 10 in (9, 0)]
+    values = measured(window(sent, answers)).values
+    assert values["received_packets"] == 8
+    assert values["reordered_up_packets"] > 8, "seen by the reflector's numbers alone"
+    assert values["reordered_up_ratio"] == values["reordered_up_packets"] / values["reflected_packets"] <= 1
+
+
 def test_no_figure_is_ever_nan_or_infinite() -> None:
     rng = random.Random(11)
     for _ in range(300):
