@@ -179,4 +179,4 @@ def seeds() -> list[bytes]:
     return posts + gets
 
 
-TARGET = Target(make_target(), seeds, 0.1)
+TARGET = Target(make_target(), seeds, 0.5)
