@@ -127,6 +127,7 @@ def print_table(city: City, verdicts: dict[str, Verdict]) -> None:
     print(
         " | ".join((f"{CENTRE:8}", *(f"{cell:>{max(6, len(head))}}" for cell, head in zip(centre, heads, strict=True))))
     )
+    print("kills that met their victim at:", ", ".join(f"{what} × {count}" for what, count in city.hit.most_common()))
     answers: Counter[int] = Counter()
     for name in verdicts:
         answers.update(read(city.home(name) / "ledger").posts)

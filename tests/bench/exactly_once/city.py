@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ class City:
     full_until: dict[str, float] = field(default_factory=dict)
     full_s: dict[str, float] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    hit: Counter[str] = field(default_factory=Counter)
+    """How many kills met their victim at what they were aimed at."""
     away_until: float = 0.0
     resting: set[str] = field(default_factory=set)
     """Programs that were told to stop, and are not to be started again."""
@@ -106,14 +109,17 @@ class City:
         if program.down:  # the centre is away: a device is hit in its place
             program = self.programs[self.devices()[program.kills % len(self.devices())]]
         if kill.aim == "start":
+            met = "start" if time.monotonic() < program.started_at + kill.delay_s else "anything"
             time.sleep(max(0.0, program.started_at + kill.delay_s - time.monotonic()))
         else:
             seen = self._signs_of(kill.aim, program.name)
             before, until = seen(), time.monotonic() + AIM_S
             while kill.aim != "anything" and seen() == before and time.monotonic() < until:
                 time.sleep(0.0002)
+            met = kill.aim if seen() != before else "anything"
             time.sleep(kill.delay_s)
         program.kill()
+        self.hit[met] += 1
         if program.name == PROBE:
             self._note_what_waits()
         if program.name != CENTRE or time.monotonic() >= self.away_until:
