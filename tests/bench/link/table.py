@@ -20,7 +20,10 @@ def runs_table(runs: Sequence[Run]) -> str:
 
 def peers_table(runs: Sequence[Run]) -> str:
     """What the peers said of their own packets, and what was true of these."""
-    head = "link | load | tool | way | sent | lost | dup | p50 err | p99 err | jitter said | mean step true"
+    head = (
+        "link | load | tool | way | sent | lost | dup | p50 err | p99 err | "
+        "jitter said (RFC 3550, its last value) | mean step true"
+    )
     return _table(head, (_peer_row(run, heard) for run in runs for heard in run.peers))
 
 
