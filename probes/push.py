@@ -310,4 +310,4 @@ def _say(reply: Reply) -> str:
         case status if 300 <= status < 400:
             return f"The centre's address redirects ({status} to {reply.text}); set centre.url to where it really is."
         case status:
-            return f"The centre answered {status} {reply.text}".rstrip() + "."
+            return f"The centre answered {status} {reply.text}".rstrip(" .") + "."
