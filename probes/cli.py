@@ -31,7 +31,11 @@ STAMP_PORT = 862
 ALWAYS_SHOWN = ("took_ms", "failure", "values", "labels")
 
 main = typer.Typer(
-    name="diemcau-probe", no_args_is_help=True, add_completion=False, help="Measures at a point, and answers at a hub."
+    name="diemcau-probe",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a plain traceback: no console library in a box, no values of variables in a log
+    help="Measures at a point, and answers at a hub.",
 )
 spool = typer.Typer(no_args_is_help=True, help="The reports that wait to be sent.")
 main.add_typer(spool, name="spool")
