@@ -33,6 +33,11 @@ ASKED: Mapping[str, Sequence[str]] = {"burst": ("link",), "check": ("host", "lin
 log = logging.getLogger(__name__)
 
 
+def daily_path_id(day: int) -> str:
+    """What the spool remembers a day's path run by, beside the ids of the agenda."""
+    return f"path-{day}"
+
+
 class Errands:
     """What one device has to do beside its light runners."""
 
@@ -115,7 +120,7 @@ class Errands:
         on_for_s = (self._clock.monotonic_ns() - self._started_ns) / 1e9
         if not self._has_heard or not is_daily_due(DAILY_PATH, self._config.site, now_ms, on_for_s, self._last_day):
             return
-        id = f"path-{site_day(now_ms)}"
+        id = daily_path_id(site_day(now_ms))
         if id not in self._done and self.may("path"):
             self._done.add(id)
             await asyncio.to_thread(self._spool.remember_asked, id, now_ms + 2 * DAY_MS)

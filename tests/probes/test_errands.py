@@ -8,7 +8,7 @@ from typing import Any
 
 from probes.clock import wall_ms
 from probes.config import CentreTarget, HubTarget, SiteConfig, SpoolConfig
-from probes.errands import Errands
+from probes.errands import Errands, daily_path_id
 from probes.limits import keep_limits, read_limits
 from probes.metric import Limits, Span
 from probes.probe import Ask
@@ -45,7 +45,7 @@ class Room:
         return {"id": id, "do": do, "at": at, "until": at + HOUR, "args": args}
 
     def no_daily_today(self) -> None:
-        day = f"path-{site_day(wall_ms(self.clock))}"
+        day = daily_path_id(site_day(wall_ms(self.clock)))
         self.spool.remember_asked(day, wall_ms(self.clock) + 24 * HOUR)
         self.errands = self.start()
 
