@@ -37,8 +37,6 @@ RUNNERS: Mapping[str, Runner] = {
 }
 """The light probes that live in the agent, each until it is cancelled."""
 
-LAST_WORDS_S = 2.0
-"""What waits is sent for so long after the order to stop; the rest stays in the spool."""
 STEADY_S = 600.0
 """A runner that lasted so long is no longer held to be failing."""
 
@@ -123,11 +121,7 @@ class Agent:
         self._delivery.close()
         await storing
         if self._push is not None:
-            try:
-                async with asyncio.timeout(LAST_WORDS_S):
-                    await self._push.flush()
-            except TimeoutError:
-                log.info("The centre did not take everything in time; the rest stays in the spool.")
+            await self._push.last_words()
 
     async def _tell_manager(self) -> None:
         """READY once all is started, then a sign of life at least twice within the manager's patience."""

@@ -25,6 +25,7 @@ import msgspec
 
 from probes.centre import UNREACHABLE, Centre, Reply
 from probes.config import CentreTarget, ConfigError, HubTarget, load_central, load_hub, load_site
+from probes.files import write_whole
 
 CODE = re.compile(r"([A-Z0-9]{4})-?([A-Z0-9]{4})-(plain|[0-9a-f]{16})", re.IGNORECASE)
 PLAIN = "plain"
@@ -235,10 +236,5 @@ def _pairs(**values: str | int) -> Sequence[str]:
 
 
 def _write(path: Path, text: str) -> Path:
-    """A file that only its owner may read, complete or not there."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    fresh.replace(path)
+    write_whole(path, text.encode())
     return path

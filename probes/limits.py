@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from probes.files import write_whole
 from probes.metric import Limits, Span
 
 LIMITS_FILE = "limits.json"
@@ -33,9 +34,7 @@ def keep_limits(folder: Path, args: object) -> None:
         OSError: it cannot be written.
     """
     table = msgspec.convert(args, _Table)
-    fresh = folder / (LIMITS_FILE + ".new")
-    fresh.write_bytes(msgspec.json.encode(table))
-    fresh.replace(folder / LIMITS_FILE)
+    write_whole(folder / LIMITS_FILE, msgspec.json.encode(table))
 
 
 def read_limits(folder: Path) -> dict[str, Limits]:

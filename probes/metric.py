@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 
 class Text(NamedTuple):
@@ -41,6 +42,24 @@ class Unit(StrEnum):
     DSCP = "dscp"
     COUNT = "count"
     YES_NO = "yes_no"
+
+
+UNIT_WORDS: dict[Unit, str] = {
+    Unit.MS: "ms",
+    Unit.SECONDS: "s",
+    Unit.RATIO: "%",
+    Unit.BYTES: "byte",
+    Unit.MBPS: "Mbit/s",
+    Unit.KBPS: "kbit/s",
+    Unit.PX: "px",
+    Unit.HZ: "Hz",
+    Unit.KELVIN: "K",
+    Unit.CELSIUS: "°C",
+    Unit.VOLT: "V",
+    Unit.DB: "dB",
+    Unit.DBFS: "dBFS",
+}
+"""Units that are written behind a figure; a count, a DSCP or a MOS stands alone."""
 
 
 class Mark(StrEnum):
@@ -201,6 +220,11 @@ class Metric:
 
     def limits_for(self, site_class: str) -> Limits | None:
         return self.by_class.get(site_class, self.limits)
+
+
+def declaring(probe: str, stale_after_s: int, **more: Any) -> partial[Metric]:
+    """What a probe declares its metrics with: `one(name, unit, label, meaning, …)`."""
+    return partial(Metric, probe, stale_after_s=stale_after_s, **more)
 
 
 class Meaning(StrEnum):

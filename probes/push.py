@@ -37,6 +37,8 @@ from probes.spool import SPOOL_FILE, Spool
 
 SLOW_RETRY_S = 60.0
 """After an answer that only people can mend: a token revoked, a site moved, a wrong address."""
+LAST_WORDS_S = 2.0
+"""What a program sends after the order to stop."""
 POLL_WAIT_S = 25
 POLL_SPACING_S = 5.0
 """Between two polls at least, should the centre not hold them back."""
@@ -137,6 +139,14 @@ class Push:
             held = await asyncio.to_thread(self._spool.held)
             if not held.reports and not held.gone:
                 return True
+
+    async def last_words(self, limit_s: float = LAST_WORDS_S) -> None:
+        """Send what waits, as far as the centre takes it in `limit_s`; the rest stays in the spool."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.flush()
+        except TimeoutError:
+            log.info("The centre did not take everything in time; the rest stays in the spool.")
 
     async def _round(self, limit: int) -> tuple[int, Outcome]:
         """Send the newest `limit`; returns how many bytes that was if more of it waits, else 0."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from probes.catalog import FAILURES, METRICS
-from probes.metric import Limits, Metric, Span, Text, Unit
+from probes.metric import UNIT_WORDS, Limits, Metric, Span, Text, Unit
 from probes.report import Report
 from probes.schedule import SITE_TIME
 from probes.shelf import Held
@@ -28,20 +28,6 @@ TITLES = {
 }
 OVERALL = Text("Kết luận", "Verdict")
 TO_DO = Text("Cần làm", "What to do")
-UNITS = {
-    Unit.MS: "ms",
-    Unit.SECONDS: "s",
-    Unit.MBPS: "Mbit/s",
-    Unit.KBPS: "kbit/s",
-    Unit.BYTES: "byte",
-    Unit.HZ: "Hz",
-    Unit.KELVIN: "K",
-    Unit.CELSIUS: "°C",
-    Unit.VOLT: "V",
-    Unit.DB: "dB",
-    Unit.DBFS: "dBFS",
-    Unit.PX: "px",
-}
 YES_NO = (Text("không", "no"), Text("có", "yes"))
 
 
@@ -152,7 +138,7 @@ def value_text(value: float, unit: Unit, language: Language) -> str:
     if unit is Unit.RATIO:
         value *= 100
     text = f"{value:.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
-    word = "%" if unit is Unit.RATIO else UNITS.get(unit, "")
+    word = UNIT_WORDS.get(unit, "")
     return f"{text.replace('.', ',') if language == 'vi' else text} {word}".rstrip()
 
 

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from probes.metric import Limits, Span, Unit
+from probes.metric import UNIT_WORDS, Limits, Span, Unit
 
 NARROW_SPACE = "\u202f"
-
-UNIT_WORDS: dict[Unit, str] = {
-    Unit.MS: "ms",
-    Unit.SECONDS: "s",
-    Unit.RATIO: "%",
-    Unit.BYTES: "byte",
-    Unit.MBPS: "Mbit/s",
-    Unit.KBPS: "kbit/s",
-    Unit.PX: "px",
-    Unit.HZ: "Hz",
-    Unit.KELVIN: "K",
-    Unit.CELSIUS: "°C",
-    Unit.VOLT: "V",
-    Unit.DB: "dB",
-    Unit.DBFS: "dBFS",
-}
-"""Units that are written behind a figure; a count, a DSCP or a MOS stands alone."""
 
 
 def figure(value: float, unit: Unit, lang: str) -> str:

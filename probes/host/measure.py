@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from probes.shelf import Held
+from probes.timex import ClockState
 
-STA_UNSYNC = 0x0040
-"""adjtimex(2): the kernel's clock is not steered by a time server."""
 STEP_MS = 50.0
 """A time server slews at most 0.5 ms a second (adjtimex(2)); what moves the clock further within one look is a step."""
-
-
-class ClockState(NamedTuple):
-    """What adjtimex(2) says of the kernel's clock."""
-
-    status: int
-    max_error_us: int
 
 
 class CpuTime(NamedTuple):
@@ -58,7 +50,7 @@ def clock_values(state: ClockState | None) -> dict[str, float]:
     """Whether the clock is synchronised and, only then, how far it may be off."""
     if state is None:
         return {}
-    if state.status & STA_UNSYNC:
+    if not state.synchronised:
         return {"clock_synchronised": 0.0}
     return {"clock_synchronised": 1.0, "clock_error_ms": state.max_error_us / 1000}
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from probes.metric import Direction, FailureCode, Limits, Meaning, Metric, Remedy, Text, Unit
+from probes.metric import Direction, FailureCode, Limits, Meaning, Metric, Remedy, Text, Unit, declaring
 
 PROBE = "host"
 STALE_AFTER_S = 120
 OWN = "our own judgement, to be tuned on site"
 
 
-def one(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
-    """One metric of this probe."""
-    return Metric(PROBE, name, unit, label, meaning, STALE_AFTER_S, **more)  # type: ignore[arg-type]
+one = declaring(PROBE, STALE_AFTER_S)
+"""One metric of this probe."""
 
 
 METRICS: list[Metric] = [

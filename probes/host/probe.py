@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 from probes.clock import Clock, wall_ms
 from probes.config import SiteConfig
 from probes.host.measure import (
-    ClockState,
     CpuTime,
     clock_values,
     cpu_ratio,
@@ -25,34 +23,11 @@ from probes.probe import Ask, Context
 from probes.report import Report
 from probes.schedule import Every, first_ns, next_ns
 from probes.shelf import Held
+from probes.timex import read_clock_state
 
 EVERY = Every(PROBE, every_s=30.0, first_within_s=5.0)
 LOOK_S = 1.0
 """How often the clock is looked at: a step is told within this time."""
-
-
-class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2), to the last field and the room after it."""
-
-    _fields_ = [
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("room", ctypes.c_byte * 256),
-    ]
-
-
-def read_clock_state() -> ClockState | None:
-    """The kernel's word on its clock; only reads (modes 0), needs no right. None where there is no such call."""
-    timex = _Timex(modes=0)
-    try:
-        done: int = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    except (AttributeError, OSError):
-        return None
-    return None if done < 0 else ClockState(int(timex.status), int(timex.maxerror))
 
 
 def read_text(path: str) -> str:

@@ -169,11 +169,7 @@ async def _end_delivery(delivery: Delivery, storing: asyncio.Task[None], push: P
     delivery.emit(switched_off(wall_ms(clock)))
     delivery.close()
     await storing
-    try:
-        async with asyncio.timeout(FLUSH_LIMIT_S):
-            await push.flush()
-    except TimeoutError:
-        log.info("The centre did not take everything in time; the rest stays in the spool.")
+    await push.last_words(FLUSH_LIMIT_S)
 
 
 async def serve(config: HubConfig, clock: Clock | None = None) -> None:

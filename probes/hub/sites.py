@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -12,6 +11,7 @@ import msgspec
 
 from probes.centre import UNREACHABLE, Centre, Reply
 from probes.clock import Clock
+from probes.files import write_whole
 from probes.hub.talk import HubSite, senders_of
 
 REFRESH_S = (30.0, 60.0)
@@ -94,15 +94,7 @@ def _read(path: Path) -> Kept:
 
 
 def _write(path: Path, kept: Kept) -> None:
-    """Whole or not at all, and never open to others for a moment."""
-    fresh = path.with_name(path.name + ".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(kept))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, msgspec.json.encode(kept))
     except OSError as error:
         log.error("The list of sites cannot be kept in %s (%s): after a restart the hub needs the centre.", path, error)

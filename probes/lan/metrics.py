@@ -15,6 +15,7 @@ from probes.metric import (
     Remedy,
     Text,
     Unit,
+    declaring,
 )
 
 PROBE = "lan"
@@ -27,9 +28,8 @@ CHECK_CABLE = Text(
 )
 
 
-def one(name: str, unit: Unit, label: Text, meaning: Text, **more: object) -> Metric:
-    """One metric of this probe."""
-    return Metric(PROBE, name, unit, label, meaning, STALE_AFTER_S, **more)  # type: ignore[arg-type]
+one = declaring(PROBE, STALE_AFTER_S)
+"""One metric of this probe."""
 
 
 METRICS: list[Metric] = [

@@ -19,6 +19,7 @@ from probes.metric import (
     Remedy,
     Text,
     Unit,
+    declaring,
 )
 
 PROBE = "link"
@@ -53,14 +54,11 @@ REORDER_POOLS = {
 }
 
 
-def one(name: str, unit: Unit, label: Text, meaning: Text, stale_after_s: int = STALE_AFTER_S, **more: Any) -> Metric:
-    """One metric of this probe."""
-    return Metric(PROBE, name, unit, label, meaning, stale_after_s, **more)
+one = declaring(PROBE, STALE_AFTER_S)
+"""One metric of this probe."""
 
-
-def daily(name: str, unit: Unit, label: Text, meaning: Text, **more: Any) -> Metric:
-    """One metric of the path run, once a day and on demand: each run is believed."""
-    return one(name, unit, label, meaning, DAILY_STALE_AFTER_S, hold=EACH_RUN, **more)
+daily = declaring(PROBE, DAILY_STALE_AFTER_S, hold=EACH_RUN)
+"""One metric of the path run, once a day and on demand: each run is believed."""
 
 
 def both(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,9 +20,7 @@ from probes.reach.probe import Reach
 from probes.reach.routers import RouterList
 from probes.spool import SPOOL_FILE, Spool
 
-LAST_WORDS_S = 2.0
 LIST_FILE = "routers.json"
-log = logging.getLogger(__name__)
 
 
 async def serve(config: CentralConfig, clock: Clock | None = None, stop: asyncio.Event | None = None) -> None:
@@ -84,11 +81,7 @@ class Central:
         self._delivery.close()
         await storing
         if self._push is not None:
-            try:
-                async with asyncio.timeout(LAST_WORDS_S):
-                    await self._push.flush()
-            except TimeoutError:
-                log.info("The centre did not take everything in time; the rest stays in the spool.")
+            await self._push.last_words()
 
     def _wake(self, fresh: int) -> None:
         if self._push is not None:

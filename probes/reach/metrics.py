@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from probes.metric import FailureCode, Meaning, Metric, Text, Unit
+from probes.metric import FailureCode, Meaning, Metric, Text, Unit, declaring
 
 PROBE = "reach"
 STALE_AFTER_S = 60
 
 
-def one(name: str, unit: Unit, label: Text, meaning: Text) -> Metric:
-    """One metric of this probe."""
-    return Metric(PROBE, name, unit, label, meaning, STALE_AFTER_S)
-
+one = declaring(PROBE, STALE_AFTER_S)
+"""One metric of this probe."""
 
 METRICS: list[Metric] = [
     one(

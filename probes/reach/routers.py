@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -12,6 +11,7 @@ import msgspec
 
 from probes.centre import Centre
 from probes.clock import Clock
+from probes.files import write_whole
 from probes.reach.measure import Router, router_of
 
 REFRESH_S = (240.0, 300.0)
@@ -99,14 +99,7 @@ def _read(path: Path) -> _Kept:
 
 
 def _write(path: Path, kept: _Kept) -> None:
-    """Whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(kept))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, msgspec.json.encode(kept))
     except OSError as error:
         log.error("The list of sites cannot be kept in %s (%s): after a restart the centre is needed.", path, error)

@@ -15,11 +15,12 @@ from random import Random
 
 import pytest
 
-from probes.agent import LAST_WORDS_S, RUNNERS, keep_running, serve
+from probes.agent import RUNNERS, keep_running, serve
 from probes.clock import SystemClock
 from probes.config import CentreTarget, SiteConfig, SpoolConfig
 from probes.notify import notify, watchdog_s
 from probes.probe import Context, Runner
+from probes.push import LAST_WORDS_S
 from probes.report import Report
 from probes.spool import LEAST_BYTES, SPOOL_FILE, Spool
 from tests.probes.centres import SmallCentre, serving

@@ -9,7 +9,6 @@ import pytest
 
 from probes.config import SiteConfig, SpoolConfig
 from probes.host.measure import (
-    ClockState,
     CpuTime,
     clock_values,
     cpu_ratio,
@@ -18,10 +17,11 @@ from probes.host.measure import (
     spool_values,
     step_ms,
 )
-from probes.host.probe import EVERY, read_clock_state, run
+from probes.host.probe import EVERY, run
 from probes.probe import Ask, Context
 from probes.report import Report, fault_of
 from probes.shelf import Held
+from probes.timex import ClockState, read_clock_state
 from tests.probes.fakes import HandClock, running, until
 
 
@@ -44,8 +44,8 @@ def test_memory_that_can_be_had_counts_as_free() -> None:
 
 
 def test_a_clock_nobody_steers_has_no_error_to_state() -> None:
-    assert clock_values(ClockState(status=0x40, max_error_us=16_000_000)) == {"clock_synchronised": 0}
-    assert clock_values(ClockState(status=0x2001, max_error_us=2500)) == {
+    assert clock_values(ClockState(synchronised=False, max_error_us=16_000_000)) == {"clock_synchronised": 0}
+    assert clock_values(ClockState(synchronised=True, max_error_us=2500)) == {
         "clock_synchronised": 1,
         "clock_error_ms": 2.5,
     }
