@@ -17,6 +17,7 @@ from monitor.settings import Settings, is_loopback, split_listen
 from monitor.web.devices_api import devices_api
 from monitor.web.headers import SafeHeaders
 from monitor.web.health import health
+from monitor.web.meetings_api import meetings_api
 from monitor.web.pages import add_pages
 from monitor.web.problem import answer_problems
 from monitor.web.sites_api import sites_api
@@ -46,7 +47,7 @@ def make_app(centre: Centre) -> FastAPI:
     )
     app.add_middleware(SafeHeaders)
     answer_problems(app)
-    for router in (devices_api(centre), sites_api(centre), health(centre)):
+    for router in (devices_api(centre), sites_api(centre), meetings_api(centre), health(centre)):
         app.include_router(router)
     add_pages(app)
     return app

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monitor.agenda import Agendas, limits_table, mark_done
 from monitor.clock import Clock
 from monitor.collect import Collector
-from monitor.devices import Devices
+from monitor.devices import Device, Devices
 from monitor.events import Events
 from monitor.live import SNAPSHOT_VERSION, Live
+from monitor.meetings.schedule import HANDED_AHEAD_MS, Meeting, agenda_item, coming, one
 from monitor.settings import Settings
 from monitor.sites import load_sites
 from monitor.store.hot import HotStore
@@ -47,6 +49,7 @@ class Centre:
         self.devices = Devices()
         self.events = Events()
         self.agendas = Agendas()
+        self.meetings: list[Meeting] = []
         site_limits = {
             site: {name: setting.limits() for name, setting in limits.items()}
             for site, limits in settings.limits.items()
@@ -133,6 +136,7 @@ class Centre:
         sites_before, _ = self._revisions
         await self.store.read(self.devices.load)
         await self.store.read(self.agendas.load)
+        await self._load_meetings()
         if found[0] != sites_before:
             sites = await self.store.read(load_sites)
             self.live.set_sites(sites)
@@ -140,6 +144,34 @@ class Centre:
             self.collector.sites = sites
         self._revisions = found
         return True
+
+    async def _load_meetings(self) -> None:
+        """Take over the meetings, and tell the pages of each that is new, changed or called off."""
+        now = self.clock.wall_ms()
+        before = {meeting.id: meeting for meeting in self.meetings}
+        self.meetings = await self.store.read(lambda connection: coming(connection, now))
+        if self._revisions == (-1, -1):
+            return
+        changed = [meeting for meeting in self.meetings if before.pop(meeting.id, None) != meeting]
+        gone = [meeting.id for meeting in before.values() if not meeting.is_over(now)]
+        for meeting in changed:
+            self.events.publish("meeting", meeting)
+        for id in gone:
+            self.events.publish("meeting", await self.store.read(partial(one, id=id)))
+
+    def asked_of(self, device: Device) -> list[dict[str, Any]]:
+        """What is asked of a device now: its own items, and the meetings its site takes part in."""
+        now = self.clock.wall_ms()
+        items = self.agendas.open_items(device.id, now)
+        site = self.live.sites.get(device.site)
+        if site is None or not self.meetings:
+            return items
+        near = [
+            agenda_item(meeting)
+            for meeting in self.meetings
+            if now < meeting.end and meeting.start <= now + HANDED_AHEAD_MS and meeting.takes_part(site)
+        ]
+        return items + near
 
     async def _sweep(self) -> None:
         await self.reload()

@@ -72,7 +72,19 @@ def _count_changes(connection: sqlite3.Connection, table: str, counter: str) -> 
         )
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first_form]
+def _meetings(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO counters VALUES ('meeting', 0)")
+    connection.execute(
+        """CREATE TABLE meetings (
+            id TEXT PRIMARY KEY, title TEXT NOT NULL, starts_at INTEGER NOT NULL, ends_at INTEGER NOT NULL,
+            sites TEXT, importance TEXT NOT NULL, revision INTEGER NOT NULL,
+            created_at INTEGER NOT NULL, changed_at INTEGER NOT NULL, cancelled_at INTEGER)"""
+    )
+    connection.execute("CREATE INDEX meetings_by_time ON meetings (starts_at, id)")
+    _count_changes(connection, "meetings", "revision.devices")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first_form, _meetings]
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -58,7 +58,7 @@ def devices_api(centre: Centre) -> APIRouter:
     async def reports(request: Request) -> Response:
         device = await device_of(request, centre)
         body = await bounded_body(request)
-        agenda = centre.agendas.open_items(device.id, centre.clock.wall_ms())
+        agenda = centre.asked_of(device)
         answer = await centre.collector.take(device, body, request.headers.get("content-encoding"), agenda)
         return json_answer(answer)
 
@@ -179,7 +179,7 @@ def _hubs_of(centre: Centre, device: Device) -> list[dict[str, Any]]:
 def _agenda_of(centre: Centre, device: Device) -> list[dict[str, Any]]:
     now = centre.clock.wall_ms()
     limits = limits_item(centre.limits_of(device.site), now)
-    return [limits, *centre.agendas.open_items(device.id, now)]
+    return [limits, *centre.asked_of(device)]
 
 
 def _answered_by(centre: Centre, hub: Device) -> list[dict[str, Any]]:
