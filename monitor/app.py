@@ -15,6 +15,7 @@ from monitor.centre import Centre
 from monitor.clock import Clock, site_time
 from monitor.settings import Settings, is_loopback, split_listen
 from monitor.web.devices_api import devices_api
+from monitor.web.guard import unmarked
 from monitor.web.headers import SafeHeaders
 from monitor.web.health import health
 from monitor.web.meetings_api import meetings_api
@@ -40,16 +41,19 @@ def make_app(centre: Centre) -> FastAPI:
         title="diemcau",
         version="1",
         lifespan=lifespan,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,  # `health` hands it out: every route says whom it is for
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would be made of the asker's own Host header
     )
+    app.state.centre = centre
     app.add_middleware(SafeHeaders)
     answer_problems(app)
     for router in (devices_api(centre), sites_api(centre), meetings_api(centre), health(centre)):
         app.include_router(router)
     add_pages(app)
+    if forgotten := unmarked(app.routes):
+        raise RuntimeError(f"These routes do not say whom they are for (monitor/web/guard.py): {', '.join(forgotten)}.")
     return app
 
 

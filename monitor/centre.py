@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monitor.access.registry import Access
 from monitor.agenda import Agendas, limits_table, mark_done
 from monitor.clock import Clock
 from monitor.collect import Collector
@@ -21,6 +22,7 @@ from monitor.sites import load_sites
 from monitor.store.hot import HotStore
 from monitor.store.protocol import StoreUnavailable
 from monitor.store.reads import (
+    access_revision,
     keep_snapshot,
     last_entry,
     load_snapshot,
@@ -47,6 +49,7 @@ class Centre:
         self.settings = settings
         self.clock = clock
         self.devices = Devices()
+        self.access = Access()
         self.events = Events()
         self.agendas = Agendas()
         self.meetings: list[Meeting] = []
@@ -58,6 +61,7 @@ class Centre:
         self.store = HotStore(data, self._on_stored)
         self.collector = Collector(self.store, clock, {})
         self._revisions = (-1, -1)
+        self._access_revision = -1
         self._limits: dict[str, dict[str, Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._asked: set[asyncio.Task[None]] = set()
@@ -68,6 +72,7 @@ class Centre:
         """Read what is kept, rebuild the live state, start the clockwork."""
         unknown = await self.store.read(unknown_metrics)
         self.collector = Collector(self.store, self.clock, unknown)
+        await self._load_access()
         await self._load()
         await self._rebuild()
         self.live.show_all(self.clock.wall_ms())
@@ -124,9 +129,17 @@ class Centre:
 
     async def reload(self) -> None:
         """Take over what a command or another route has changed in sites, devices, tokens and agenda."""
+        await self._load_access()
         if await self._load():
             self.live.show_all(self.clock.wall_ms())
             self.agendas.wake()
+
+    async def _load_access(self) -> None:
+        """Read people, sessions and tokens when any of them has changed since the last time."""
+        found = await self.store.read(access_revision)
+        if found != self._access_revision:
+            await self.store.read(self.access.load)
+            self._access_revision = found
 
     async def _load(self) -> bool:
         """Read what has changed since the last time; False when nothing has."""
@@ -155,9 +168,12 @@ class Centre:
         changed = [meeting for meeting in self.meetings if before.pop(meeting.id, None) != meeting]
         gone = [meeting.id for meeting in before.values() if not meeting.is_over(now)]
         for meeting in changed:
-            self.events.publish("meeting", meeting)
+            self._tell_meeting(meeting)
         for id in gone:
-            self.events.publish("meeting", await self.store.read(partial(one, id=id)))
+            self._tell_meeting(await self.store.read(partial(one, id=id)))
+
+    def _tell_meeting(self, meeting: Meeting) -> None:
+        self.events.publish("meeting", meeting, None if meeting.sites is None else frozenset(meeting.sites))
 
     def asked_of(self, device: Device) -> list[dict[str, Any]]:
         """What is asked of a device now: its own items, and the meetings its site takes part in."""

@@ -13,10 +13,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from monitor.access.roles import Role as Right
+from monitor.access.tokens import AccessError, new_api_token
 from monitor.agenda import AgendaError, add_item
 from monitor.clock import Clock, parse_clock, site_time
 from monitor.derive.files import stale, write
-from monitor.devices import DeviceError, Devices, Role, add_device, new_api_token, new_code, revoke_device, trust_part
+from monitor.devices import DeviceError, Devices, Role, add_device, new_code, revoke_device, trust_part
 from monitor.settings import Settings, SettingsError, read_settings, split_listen
 from monitor.sites import SitesError, import_sites, load_sites, parse_sites
 from monitor.store.database import InUse, reading, transaction
@@ -26,6 +28,7 @@ from monitor.store.verify import verify
 WRONG_USE = 2
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 main = typer.Typer(name="diemcau-monitor", no_args_is_help=True, add_completion=False, help="The centre of diemcau.")
 sites = typer.Typer(no_args_is_help=True, help="The bridge points.")
@@ -69,7 +72,7 @@ def _saying_why(
     try:
         with use(data) as connection:
             yield connection
-    except (AgendaError, DeviceError, SitesError, SchemaError) as error:
+    except (AccessError, AgendaError, DeviceError, SitesError, SchemaError) as error:
         stop(str(error))
     except (sqlite3.Error, OSError) as error:
         stop(f"The database in {data} cannot be used: {error}.")
@@ -244,8 +247,18 @@ def devices_ask(
 
 
 @users.command("token")
-def users_token(name: str, data: DataOption = None, config: ConfigOption = None) -> None:
+def users_token(
+    name: str,
+    role: Annotated[Right, typer.Option(help="What it may do.")] = Right.VIEWER,
+    site: Annotated[list[str] | None, typer.Option(help="For a technician: the sites it is bound to.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="It is good for so long; else until it is replaced.")] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
     """Make an API token for a program and print it, this once; an earlier one of the same name is replaced."""
     with _change(data, config) as connection:
-        token = new_api_token(connection, name, _now_ms())
+        now = _now_ms()
+        token = new_api_token(
+            connection, name, now, role, frozenset(site) if site else None, now + days * DAY_MS if days else None
+        )
     typer.echo(token)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 TOKEN_PREFIX = "dct_"
-API_PREFIX = "dca_"
 CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Without 0, O, 1 and I, which people misread."""
 
@@ -180,14 +179,6 @@ def use_code(connection: sqlite3.Connection, code: str, now_ms: int) -> tuple[De
     return device, token
 
 
-def new_api_token(connection: sqlite3.Connection, name: str, now_ms: int) -> str:
-    """A token for reading the API, shown this once; one a name, an earlier one is replaced."""
-    token = API_PREFIX + secrets.token_urlsafe(32)
-    connection.execute("DELETE FROM api_tokens WHERE name = ?", (name,))
-    connection.execute("INSERT INTO api_tokens VALUES (?, ?, ?)", (hashed(token), name, now_ms))
-    return token
-
-
 # --- looking up ------------------------------------------------------------------------------------------------
 
 _COLUMNS = "id, site, role, ssid, hub_secret, created_at, revoked_at, token_hash"
@@ -204,7 +195,6 @@ class Devices:
         self.by_id: dict[str, Device] = {}
         self._by_token: dict[str, Device] = {}
         self._by_site: dict[str, list[Device]] = {}
-        self._api_tokens: dict[str, str] = {}
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read everything, then put it in place at once: this runs beside the event loop."""
@@ -214,17 +204,12 @@ class Devices:
         for device in by_id.values():
             if device.revoked_at is None:
                 by_site.setdefault(device.site, []).append(device)
-        api_tokens = dict(connection.execute("SELECT token_hash, name FROM api_tokens").fetchall())
-        self.by_id, self._by_site, self._api_tokens = by_id, by_site, api_tokens
+        self.by_id, self._by_site = by_id, by_site
         self._by_token = {row[7]: by_id[row[0]] for row in rows}
 
     def by_token(self, token: str) -> Device | None:
         """The device of a token, revoked or not."""
         return self._by_token.get(hashed(token))
-
-    def api_user(self, token: str) -> str | None:
-        """The name an API token was given to."""
-        return self._api_tokens.get(hashed(token))
 
     def of_site(self, site: str) -> list[Device]:
         """The devices of a site that are not revoked."""

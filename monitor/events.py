@@ -26,9 +26,15 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One open page; `site` is the one it wants every reading of, None for the wall's selection of all."""
+    """One open page.
+
+    Attributes:
+        site: the one it wants every reading of; None for the wall's selection of all.
+        may_see: the sites it is told of at all; None: every site.
+    """
 
     site: str | None
+    may_see: frozenset[str] | None = None
     waiting: deque[bytes] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
@@ -42,7 +48,7 @@ class Events:
         self._listeners: set[Listener] = set()
         self._run = secrets.token_hex(4)
         self._number = 0
-        self._ring: deque[tuple[int, bytes]] = deque(maxlen=RING)
+        self._ring: deque[tuple[int, bytes, frozenset[str] | None]] = deque(maxlen=RING)
         self.dropped_listeners = 0
         self.closed = False
 
@@ -55,15 +61,16 @@ class Events:
 
     def kept(self) -> list[bytes]:
         """The events a page could still ask for."""
-        return [event for _, event in self._ring]
+        return [event for _, event, _ in self._ring]
 
-    def publish(self, name: str, data: Any) -> None:
-        """To everybody, with an id, kept in the ring."""
+    def publish(self, name: str, data: Any, about: frozenset[str] | None = None) -> None:
+        """To everybody who may see one of the sites it is about (None: all), with an id, kept in the ring."""
         self._number += 1
         event = b"id: %b.%d\n" % (self._run.encode(), self._number) + _event(name, data)
-        self._ring.append((self._number, event))
+        self._ring.append((self._number, event, about))
         for listener in list(self._listeners):
-            self._hand(listener, event)
+            if _concerns(about, listener.may_see):
+                self._hand(listener, event)
 
     def publish_readings(self, data: Any, site: str | None) -> None:
         """To those who listen to `site` (None: to the wall), not kept."""
@@ -81,20 +88,30 @@ class Events:
         listener.wake.set()
 
     async def listen(
-        self, time_now: Callable[[], dict[str, Any]], last_id: str | None, site: str | None
+        self,
+        time_now: Callable[[], dict[str, Any]],
+        last_id: str | None,
+        site: str | None,
+        may_see: frozenset[str] | None = None,
+        holds: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[bytes]:
-        """The bytes of one page's feed, until it leaves, falls behind or the centre stops.
+        """The bytes of one page's feed, until it leaves, falls behind, may listen no more or the centre stops.
 
         Args:
             time_now: the centre's time, which the greeting and each beat carry.
+            may_see: the sites it is told of; None: every site.
+            holds: whether the page may still listen; asked at every event and beat.
         """
-        listener = Listener(site)
-        missed = self._since(last_id)
+        listener = Listener(site, may_see)
+        missed = self._since(last_id, may_see)
         self._listeners.add(listener)
         try:
             hello = _event("hello", {**time_now(), "resumed": missed is not None})
             yield b"".join((b"retry: 2000\n", hello, *(missed or ())))
             while not listener.closed and not self.closed:
+                if not holds():
+                    yield _event("end", {"detail": "The login is over; log in again."})
+                    return
                 try:
                     await asyncio.wait_for(listener.wake.wait(), HEARTBEAT_S)
                 except TimeoutError:
@@ -110,7 +127,7 @@ class Events:
         finally:
             self._listeners.discard(listener)
 
-    def _since(self, last_id: str | None) -> list[bytes] | None:
+    def _since(self, last_id: str | None, may_see: frozenset[str] | None) -> list[bytes] | None:
         """The events after an id; None when they are no longer all there."""
         run, _, number = (last_id or "").partition(".")
         if run != self._run or not number.isdigit() or int(number) > self._number:
@@ -118,7 +135,7 @@ class Events:
         first = self._ring[0][0] if self._ring else self._number + 1
         if int(number) + 1 < first:
             return None
-        return [event for each, event in self._ring if each > int(number)]
+        return [event for each, event, about in self._ring if each > int(number) and _concerns(about, may_see)]
 
     def close(self) -> None:
         """Let every listener go: the centre is stopping."""
@@ -127,6 +144,10 @@ class Events:
             listener.closed = True
             listener.wake.set()
         self._listeners.clear()
+
+
+def _concerns(about: frozenset[str] | None, may_see: frozenset[str] | None) -> bool:
+    return about is None or may_see is None or not about.isdisjoint(may_see)
 
 
 def _event(name: str, data: Any) -> bytes:

@@ -138,7 +138,9 @@ class Live:
         state.told = (state.shown.look, frozenset(state.silence), state.answers(now))
         if before is not None and state.told != told:
             was = before.site.shown.verdict if before.site else "not_fitted"
-            self._events.publish("verdict", {**site_view(site, state, state.shown, now), "was": was})
+            self._events.publish(
+                "verdict", {**site_view(site, state, state.shown, now), "was": was}, frozenset((site.id,))
+            )
 
     def tell_readings(self, now: int) -> None:
         """Tell the pages what has come since the last time, in one event."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -41,6 +41,23 @@ class LimitsSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Limits(Span(*self.good), Span(*self.fair), self.margin)
 
 
+class AccessSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read without a name, how long a login lasts, and whose word is taken for who somebody is."""
+
+    open_reading: Literal["nobody", "loopback", "everybody"] = "loopback"
+    """Who reads without a login: nobody, people on this very machine, or everybody who reaches it."""
+    idle_hours: float = 4
+    """A session ends when its browser asked nothing for so long."""
+    session_hours: float = 16
+    """A session ends so long after its login, whatever happens: a day's work."""
+    link_hours: float = 24
+    """How long a one-time link for setting a password is good."""
+    trusted_peers: list[str] = []
+    """Addresses or networks of the proxies before the centre: their X-Forwarded-For and -Proto are believed."""
+    sso_header: str | None = None
+    """The header in which a trusted peer names the account it has checked; None: no single sign-on."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that is set; a file with nothing in it is a working centre on the loopback."""
 
@@ -56,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long an enrolment code may be used."""
     limits: dict[str, dict[str, LimitsSetting]] = {}
     """By site id, then by full metric name."""
+    access: AccessSetting = AccessSetting()
 
 
 def read_settings(file: Path | None) -> Settings:
@@ -147,6 +165,7 @@ def _header_of(lines: list[str], parts: tuple[str, ...]) -> int:
 
 
 def _check(file: Path, text: str, settings: Settings) -> None:
+    _check_access(file, text, settings.access)
     host, port = split_listen(settings.listen)
     if not host or port is None:
         raise SettingsError(
@@ -163,6 +182,29 @@ def _check(file: Path, text: str, settings: Settings) -> None:
         raise SettingsError(
             f"{file}, line {line_of(text, 'ca_file')}: ca_file = {settings.ca_file!r}: there is no such file."
         )
+
+
+def _check_access(file: Path, text: str, access: AccessSetting) -> None:
+    def stop(key: str, sentence: str) -> NoReturn:
+        value = getattr(access, key)
+        raise SettingsError(f"{file}, line {line_of(text, 'access', key)}: access.{key} = {value!r}: {sentence}")
+
+    for key in ("idle_hours", "session_hours", "link_hours"):
+        if not 0 < getattr(access, key) <= 24 * 366:
+            stop(key, "write hours, more than 0 and at most a year.")
+    try:
+        networks_of(access)
+    except ValueError as error:
+        stop("trusted_peers", f"{error}.")
+    if access.sso_header is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", access.sso_header):
+        stop("sso_header", "is no name of a header.")
+    if access.sso_header is not None and not access.trusted_peers:
+        stop("sso_header", "name the proxies that may send it in trusted_peers.")
+
+
+def networks_of(access: AccessSetting) -> list[IPv4Network | IPv6Network]:
+    """The trusted peers. Raises ValueError naming the one that is no address."""
+    return [ip_network(peer) for peer in access.trusted_peers]
 
 
 def split_listen(listen: str) -> tuple[str, int | None]:

@@ -38,6 +38,12 @@ def revisions(connection: sqlite3.Connection) -> tuple[int, int]:
     return found["revision.sites"], found["revision.devices"]
 
 
+def access_revision(connection: sqlite3.Connection) -> int:
+    """How often people, sessions and API tokens have changed."""
+    (found,) = connection.execute("SELECT value FROM counters WHERE name = 'revision.access'").fetchone()
+    return int(found)
+
+
 def unknown_metrics(connection: sqlite3.Connection) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for device, name in connection.execute("SELECT device, name FROM unknown_metrics"):

@@ -63,11 +63,12 @@ def _first_form(connection: sqlite3.Connection) -> None:
         _count_changes(connection, table, "revision.devices")
 
 
-def _count_changes(connection: sqlite3.Connection, table: str, counter: str) -> None:
-    """A running centre sees by the counter that a command changed the table."""
+def _count_changes(connection: sqlite3.Connection, table: str, counter: str, columns: str = "") -> None:
+    """A running centre sees by the counter that a command changed the table; `columns`: `OF a, b` for those alone."""
     for verb in ("INSERT", "UPDATE", "DELETE"):
+        of = columns if verb == "UPDATE" else ""
         connection.execute(
-            f"CREATE TRIGGER {table}_{verb.lower()} AFTER {verb} ON {table} BEGIN "
+            f"CREATE TRIGGER {table}_{verb.lower()} AFTER {verb} {of} ON {table} BEGIN "
             f"UPDATE counters SET value = value + 1 WHERE name = '{counter}'; END"
         )
 
@@ -84,7 +85,52 @@ def _meetings(connection: sqlite3.Connection) -> None:
     _count_changes(connection, "meetings", "revision.devices")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first_form, _meetings]
+def _access(connection: sqlite3.Connection) -> None:
+    """People, their sessions and tokens, and what was changed by whom."""
+    connection.execute("INSERT INTO counters VALUES ('revision.access', 0)")
+    connection.execute(
+        """CREATE TABLE users (
+            name TEXT PRIMARY KEY, shown TEXT NOT NULL, role TEXT NOT NULL, sites TEXT, password TEXT,
+            password_at INTEGER, created_at INTEGER NOT NULL, disabled_at INTEGER) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE links (
+            code_hash TEXT PRIMARY KEY, user TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+            used_at INTEGER) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE sessions (
+            id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, user TEXT NOT NULL, created_at INTEGER NOT NULL,
+            seen_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL,
+            ended_at INTEGER) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE tries (
+            key TEXT PRIMARY KEY, fails INTEGER NOT NULL, last_at INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    for column in ("role TEXT NOT NULL DEFAULT 'viewer'", "sites TEXT", "expires_at INTEGER", "used_at INTEGER",
+                   "made_by TEXT NOT NULL DEFAULT 'command'"):  # fmt: skip
+        connection.execute(f"ALTER TABLE api_tokens ADD COLUMN {column}")
+    for verb in ("insert", "update", "delete"):
+        connection.execute(f"DROP TRIGGER api_tokens_{verb}")
+    # Not when something was last used: that is no change, and happens all the time.
+    _count_changes(connection, "users", "revision.access")
+    _count_changes(connection, "sessions", "revision.access", "OF ended_at, expires_at")
+    _count_changes(connection, "api_tokens", "revision.access", "OF role, sites, expires_at")
+    connection.execute(
+        """CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, address TEXT NOT NULL,
+            action TEXT NOT NULL, target TEXT NOT NULL, reason TEXT, before TEXT, after TEXT)"""
+    )
+    connection.execute("CREATE INDEX audit_by_target ON audit (target, id)")
+    for verb in ("UPDATE", "DELETE"):
+        connection.execute(
+            f"CREATE TRIGGER audit_{verb.lower()} BEFORE {verb} ON audit BEGIN "
+            "SELECT RAISE(ABORT, 'the audit log only grows'); END"
+        )
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first_form, _meetings, _access]
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from monitor.agenda import limits_item
 from monitor.centre import Centre
 from monitor.devices import Device, DeviceError, Role, stamp_key, use_code
+from monitor.web.guard import for_devices, for_hubs, open_to_all
 from monitor.web.problem import Problem
 from monitor.web.throttle import Throttle
 from monitor.web.who import device_of, hub_of
@@ -54,7 +55,9 @@ def devices_api(centre: Centre) -> APIRouter:
     throttle = Throttle(tries=10, window_s=60.0)
     told: dict[str, str] = {}
 
-    @router.post("/reports", summary="Take a batch of reports; 200 only when they are durable")
+    @router.post(
+        "/reports", dependencies=[for_devices()], summary="Take a batch of reports; 200 only when they are durable"
+    )
     async def reports(request: Request) -> Response:
         device = await device_of(request, centre)
         body = await bounded_body(request)
@@ -62,7 +65,7 @@ def devices_api(centre: Centre) -> APIRouter:
         answer = await centre.collector.take(device, body, request.headers.get("content-encoding"), agenda)
         return json_answer(answer)
 
-    @router.post("/enrol", summary="Make a device of a one-time code")
+    @router.post("/enrol", dependencies=[open_to_all()], summary="Make a device of a one-time code")
     async def enrol(request: Request) -> Response:
         peer = request.client.host if request.client else ""
         wait_s = throttle.wait_s(peer, time.monotonic())
@@ -78,7 +81,11 @@ def devices_api(centre: Centre) -> APIRouter:
         await centre.reload()
         return json_answer({**_enrolled(centre, device), "token": token}, {"Cache-Control": "no-store"})
 
-    @router.get("/agenda", summary="What the centre asks of this device; held back while there is nothing new")
+    @router.get(
+        "/agenda",
+        dependencies=[for_devices()],
+        summary="What the centre asks of this device; held back while there is nothing new",
+    )
     async def agenda(request: Request, wait: float = Query(0, ge=0, le=MOST_WAIT_S)) -> Response:
         device = await device_of(request, centre)
         until = time.monotonic() + wait
@@ -95,7 +102,7 @@ def devices_api(centre: Centre) -> APIRouter:
             return Response(status_code=304, headers={"ETag": tag})
         return json_answer(items, {"ETag": tag, "Cache-Control": "no-store"})
 
-    @router.get("/hub/sites", summary="The devices a hub answers, with their keys")
+    @router.get("/hub/sites", dependencies=[for_hubs()], summary="The devices a hub answers, with their keys")
     async def hub_sites(request: Request) -> Response:
         hub = await hub_of(request, centre)
         return tagged_answer(request, _answered_by(centre, hub))

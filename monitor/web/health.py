@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from monitor.access.roles import Role
 from monitor.centre import Centre
 from monitor.clock import site_time
 from monitor.sinks.own import own_metrics
 from monitor.sinks.prometheus import CONTENT_TYPE, site_metrics
 from monitor.web.devices_api import json_answer
+from monitor.web.guard import needs, open_to_all
 from monitor.web.problem import Problem, problem
-from monitor.web.who import is_on_this_machine, reader_of
 
 EARLIEST_SANE_MS = 1_735_689_600_000
 
@@ -22,28 +23,45 @@ EARLIEST_SANE_MS = 1_735_689_600_000
 def health(centre: Centre) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/healthz", tags=["health"], summary="The program runs")
+    @router.get("/healthz", dependencies=[open_to_all()], tags=["health"], summary="The program runs")
     async def healthz() -> Response:
         return json_answer({"ok": True})
 
-    @router.get("/readyz", tags=["health"], summary="The store takes reports and the clock is sane")
+    @router.get(
+        "/readyz",
+        dependencies=[open_to_all()],
+        tags=["health"],
+        summary="The store takes reports and the clock is sane",
+    )
     async def readyz() -> Response:
         faults = [fault for fault in (centre.store.fault(), _clock_fault(centre)) if fault]
         if faults:
             return problem(503, " ".join(faults), {"Retry-After": "10"})
         return json_answer({"ok": True})
 
-    @router.get("/metrics", tags=["health"], summary="For Prometheus: on this machine, or with an API token")
-    async def metrics(request: Request) -> Response:
-        if not is_on_this_machine(request):
-            await reader_of(request, centre)
+    @router.get(
+        "/metrics",
+        dependencies=[needs(Role.VIEWER, named=True, here=True)],
+        tags=["health"],
+        summary="For Prometheus: on this machine, or with an API token",
+    )
+    async def metrics() -> Response:
         return StreamingResponse(_metrics(centre), media_type=CONTENT_TYPE)
 
-    @router.get("/ca.pem", tags=["health"], summary="The authority by which devices know the centre")
+    @router.get(
+        "/ca.pem",
+        dependencies=[open_to_all()],
+        tags=["health"],
+        summary="The authority by which devices know the centre",
+    )
     async def authority() -> Response:
         if centre.settings.ca_file is None:
             raise Problem(404, "This centre has no authority of its own.")
         return FileResponse(centre.settings.ca_file, media_type="application/x-pem-file")
+
+    @router.get("/api/v1/openapi.json", dependencies=[open_to_all()], include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        return json_answer(request.app.openapi())
 
     return router
 

@@ -11,10 +11,12 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
+from monitor.access.roles import Asker, Role
 from monitor.centre import Centre
 from monitor.meetings import schedule
 from monitor.meetings.schedule import Changed, Draft, Meeting, MeetingError, NoMeeting
 from monitor.web.devices_api import bounded_body, has_tag, json_answer, tagged_answer
+from monitor.web.guard import asker_of, needs
 from monitor.web.problem import Problem
 
 MOST = 500
@@ -73,6 +75,7 @@ def meetings_api(centre: Centre) -> APIRouter:
 
     @router.get(
         "",
+        dependencies=[needs(Role.KIOSK, sifts=True)],
         summary="Meetings of a time, the earliest first; without a time those that are not over",
         responses=_answers(200, {"meetings": [ANSWER], "next": None}),
     )
@@ -90,9 +93,17 @@ def meetings_api(centre: Centre) -> APIRouter:
         place = _place(after)
         found = await centre.store.read(lambda connection: schedule.between(connection, start, end, place, limit + 1))
         more = found[limit - 1] if len(found) > limit else None
-        return tagged_answer(request, {"meetings": found[:limit], "next": f"{more.start}.{more.id}" if more else None})
+        own = [meeting for meeting in found[:limit] if _concerns(meeting, asker_of(request))]
+        return tagged_answer(request, {"meetings": own, "next": f"{more.start}.{more.id}" if more else None})
 
-    @router.post("", status_code=201, summary="Plan a meeting", responses=_answers(201, ANSWER), openapi_extra=BODY)
+    @router.post(
+        "",
+        status_code=201,
+        dependencies=[needs(Role.OPERATOR)],
+        summary="Plan a meeting",
+        responses=_answers(201, ANSWER),
+        openapi_extra=BODY,
+    )
     async def plan(request: Request) -> Response:
         draft = await _draft(request, centre)
         now = centre.clock.wall_ms()
@@ -101,15 +112,20 @@ def meetings_api(centre: Centre) -> APIRouter:
         headers = {**_tag(made), "Location": f"/api/v1/meetings/{made.id}"}
         return Response(msgspec.json.encode(made), 201, headers, "application/json")
 
-    @router.get("/{id}", summary="One meeting", responses=_answers(200, ANSWER))
+    @router.get(
+        "/{id}", dependencies=[needs(Role.VIEWER, sifts=True)], summary="One meeting", responses=_answers(200, ANSWER)
+    )
     async def one(request: Request, id: str) -> Response:
         with _told():
             found = await centre.store.read(lambda connection: schedule.one(connection, id))
+        if not _concerns(found, asker_of(request)):
+            raise Problem(403, f"Meeting {id[:80]!r} is none of your sites'.")
         tag = _tag(found)
         return Response(status_code=304, headers=tag) if has_tag(request, tag["ETag"]) else json_answer(found, tag)
 
     @router.put(
         "/{id}",
+        dependencies=[needs(Role.OPERATOR)],
         summary="Change a meeting that is not over; with If-Match only if nobody changed it meanwhile",
         responses=_answers(200, {**ANSWER, "revision": 2}),
         openapi_extra=BODY,
@@ -123,6 +139,7 @@ def meetings_api(centre: Centre) -> APIRouter:
 
     @router.delete(
         "/{id}",
+        dependencies=[needs(Role.OPERATOR)],
         summary="Call a meeting off; it stays in the list as cancelled",
         responses=_answers(200, {**ANSWER, "revision": 2, "cancelled_at": 1795469900000}),
     )
@@ -146,6 +163,10 @@ def _told() -> Iterator[None]:
         raise Problem(412, str(error)) from error
     except MeetingError as error:
         raise Problem(422, str(error)) from error
+
+
+def _concerns(meeting: Meeting, asker: Asker) -> bool:
+    return asker.sites is None or meeting.sites is None or not asker.sites.isdisjoint(meeting.sites)
 
 
 async def _draft(request: Request, centre: Centre) -> Draft:

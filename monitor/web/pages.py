@@ -6,12 +6,17 @@ browser may load is said in `headers.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from monitor.access.roles import Role
+from monitor.web.guard import needs, open_to_all
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -35,9 +40,13 @@ def add_pages(app: FastAPI) -> None:
     """`/`, `/site/{id}` and everything they load."""
     app.mount("/static", _Files(directory=STATIC), name="static")
     app.mount("/words", _Files(directory=WORDS), name="words")
-    app.add_api_route("/", _wall, methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_api_route("/site/{site}", _site, methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_api_route("/favicon.ico", _icon, methods=["GET", "HEAD"], include_in_schema=False)
+    pages: dict[str, tuple[Callable[..., Any], Any]] = {
+        "/": (_wall, needs(Role.KIOSK, page=True, sifts=True)),
+        "/site/{site}": (_site, needs(Role.VIEWER, page=True)),
+        "/favicon.ico": (_icon, open_to_all()),
+    }
+    for path, (answer, mark) in pages.items():
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False, dependencies=[mark])
 
 
 def _page(name: str) -> FileResponse:

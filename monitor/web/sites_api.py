@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from monitor.access.roles import Role
 from monitor.centre import Centre
 from monitor.sites import Site
 from monitor.store.reads import runs_of_site, series
@@ -15,8 +16,8 @@ from monitor.store.runs import Run
 from monitor.streams import MAIN
 from monitor.views import counts_view, site_view, stream_view
 from monitor.web.devices_api import json_answer, tagged_answer
+from monitor.web.guard import asker_of, needs, still_holds
 from monitor.web.problem import Problem
-from monitor.web.who import reader_of
 from probes.catalog import METRICS
 from probes.report import NAME
 
@@ -25,25 +26,37 @@ DAY_MS = 24 * HOUR_MS
 
 
 def sites_api(centre: Centre) -> APIRouter:
-    """The routes for reading. This first form asks no login of them; the list of devices asks for an API token."""
+    """The routes for reading."""
     router = APIRouter(prefix="/api/v1", tags=["sites"])
 
-    @router.get("/sites", summary="Every site with its marks and its verdict")
+    @router.get(
+        "/sites",
+        dependencies=[needs(Role.KIOSK, sifts=True)],
+        summary="Every site with its marks and its verdict",
+    )
     async def sites(request: Request) -> Response:
-        now = centre.clock.wall_ms()
-        shown = {site_id: centre.live.shown(site_id, now) for site_id in centre.live.sites}
+        asker, now = asker_of(request), centre.clock.wall_ms()
+        shown = {site_id: centre.live.shown(site_id, now) for site_id in centre.live.sites if asker.reaches(site_id)}
         rest = {
             "clock": clock_view(centre),
             "counts": counts_view(list(shown.values())),
             "sites": [
-                site_view(site, centre.live.state(site.id), shown[site.id], now) for site in centre.live.sites.values()
+                site_view(site, centre.live.state(site.id), shown[site.id], now)
+                for site in centre.live.sites.values()
+                if site.id in shown
             ],
         }
         return tagged_answer(request, {"now": now, **rest}, rest)
 
-    @router.get("/sites/{site_id}", summary="One site, with all that each of its streams said last")
-    async def one_site(site_id: str) -> Response:
+    @router.get(
+        "/sites/{site_id}",
+        dependencies=[needs(Role.KIOSK)],
+        summary="One site, with all that each of its streams said last",
+    )
+    async def one_site(request: Request, site_id: str) -> Response:
         site = _site(centre, site_id)
+        if asker_of(request).role is Role.KIOSK and site.type != "bridge":
+            raise Problem(403, "A wall screen reads the wall; log in to read a site.")
         now = centre.clock.wall_ms()
         state = centre.live.state(site.id)
         view = site_view(site, state, centre.live.shown(site.id, now), now)
@@ -60,7 +73,11 @@ def sites_api(centre: Centre) -> APIRouter:
             }
         )
 
-    @router.get("/sites/{site_id}/reports", summary="Raw runs of one probe, newest first")
+    @router.get(
+        "/sites/{site_id}/reports",
+        dependencies=[needs(Role.VIEWER)],
+        summary="Raw runs of one probe, newest first",
+    )
     async def reports(
         site_id: str,
         probe: str = Query(pattern=f"^{NAME.pattern}$"),
@@ -77,7 +94,11 @@ def sites_api(centre: Centre) -> APIRouter:
         following = runs[-1].entry if len(runs) == limit else None
         return json_answer({"reports": [run_view(run) for run in runs], "next": following})
 
-    @router.get("/series", summary="One metric of a site over time; what was not measured has no point")
+    @router.get(
+        "/series",
+        dependencies=[needs(Role.VIEWER)],
+        summary="One metric of a site over time; what was not measured has no point",
+    )
     async def one_series(
         site: str,
         metric: str,
@@ -104,9 +125,13 @@ def sites_api(centre: Centre) -> APIRouter:
             }
         )  # fmt: skip
 
-    @router.get("/devices", summary="Every device; needs an API token")
+    @router.get(
+        "/devices",
+        dependencies=[needs(Role.VIEWER, named=True, sifts=True)],
+        summary="Every device; needs a login or an API token",
+    )
     async def devices(request: Request) -> Response:
-        await reader_of(request, centre)
+        asker = asker_of(request)
         heard = _last_heard(centre)
         return json_answer(
             {
@@ -117,17 +142,26 @@ def sites_api(centre: Centre) -> APIRouter:
                         "last_heard": heard.get(device.id),
                     }
                     for device in centre.devices.by_id.values()
+                    if asker.reaches(device.site)
                 ]
             }
         )  # fmt: skip
 
-    @router.get("/events", summary="Server-sent events: hello, verdict, reading, beat")
-    async def events(site: str | None = None, last_event_id: str | None = Header(None)) -> Response:
+    @router.get(
+        "/events",
+        dependencies=[needs(Role.KIOSK, sifts=True)],
+        summary="Server-sent events: hello, verdict, reading, beat",
+    )
+    async def events(request: Request, site: str | None = None, last_event_id: str | None = Header(None)) -> Response:
+        asker = asker_of(request)
+        if site is not None and not asker.reaches(site):
+            raise Problem(403, f"Site {site[:80]!r} is not yours; ask an administrator of the centre.")
+
         def time_now() -> dict[str, Any]:
             return {"now": centre.clock.wall_ms(), "clock": clock_view(centre)}
 
         return StreamingResponse(
-            centre.events.listen(time_now, last_event_id, site),
+            centre.events.listen(time_now, last_event_id, site, asker.sites, lambda: still_holds(asker, centre)),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

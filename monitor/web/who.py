@@ -1,4 +1,4 @@
-"""Who asks: a device by its token, a program by its API token, or somebody on this machine."""
+"""Which device asks, by its token; and whether somebody asks from this very machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from monitor.devices import Device, Role
 from monitor.settings import is_loopback
 from monitor.web.problem import Problem
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+FORWARDED = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
+"""Headers of proxies, beside all that begin with `x-forwarded`."""
 ASK_FOR_TOKEN = {"WWW-Authenticate": 'Bearer realm="diemcau"'}
 
 
@@ -51,21 +52,9 @@ async def hub_of(request: Request, centre: Centre) -> Device:
     return device
 
 
-async def reader_of(request: Request, centre: Centre) -> str:
-    """The name an API token was given to. Raises `Problem` 401."""
-    token = bearer(request)
-    name = centre.devices.api_user(token)
-    if name is None:
-        await centre.reload()
-        name = centre.devices.api_user(token)
-    if name is None:
-        raise Problem(
-            401, "The API token is not known; make one with `diemcau-monitor users token NAME`.", ASK_FOR_TOKEN
-        )
-    return name
-
-
 def is_on_this_machine(request: Request) -> bool:
     """Whether a loopback peer asks for itself and does not pass on what a stranger asked."""
     peer = request.client.host if request.client else ""
-    return is_loopback(peer) and not any(name in request.headers for name in FORWARDED)
+    return is_loopback(peer) and not any(
+        name in FORWARDED or name.startswith("x-forwarded") for name in request.headers
+    )

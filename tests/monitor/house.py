@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from monitor.access.roles import Role as Right
+from monitor.access.tokens import new_api_token
 from monitor.app import make_app
 from monitor.centre import Centre
 from monitor.clock import Clock
@@ -54,6 +56,12 @@ class House:
         with transaction(self.data) as connection:
             return add_device(connection, site, role, self.clock.now_ms)
 
+    def known_as(self, role: Right, sites: frozenset[str] | None = None) -> dict[str, str]:
+        """The headers of a program that holds a new API token of this role."""
+        with transaction(self.data) as connection:
+            token = new_api_token(connection, f"the {role.value}", self.clock.now_ms, role, sites)
+        return {"Authorization": f"Bearer {token}"}
+
     async def post(
         self,
         device: Device,
@@ -85,16 +93,20 @@ def prepare_city(data: Path) -> None:
 
 
 @asynccontextmanager
-async def house(data: Path, clock: HandClock | None = None, settings: Settings | None = None) -> AsyncIterator[House]:
-    """A centre that runs while the block does."""
+async def house(
+    data: Path, clock: HandClock | None = None, settings: Settings | None = None, role: Right | None = None
+) -> AsyncIterator[House]:
+    """A centre that runs while the block does; its client is known by a token of `role`, else by nothing."""
     prepare_city(data)
     clock = clock or HandClock()
     centre = Centre(settings or Settings(hubs=HUBS), clock, data)
     await centre.start()
     transport = httpx.ASGITransport(make_app(centre), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://centre", timeout=30) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client:
         try:
-            yield House(centre, clock, client, data)
+            city = House(centre, clock, client, data)
+            client.headers.update(city.known_as(role) if role else {})
+            yield city
         finally:
             await centre.close()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.devices import DeviceError, Devices, Role, add_device, new_api_token, new_code, trust_part, use_code
+from monitor.access.registry import Access
+from monitor.access.tokens import new_api_token
+from monitor.devices import DeviceError, Devices, Role, add_device, hashed, new_code, trust_part, use_code
 from monitor.store.database import path_in, reading, transaction
 from probes.enrol import parse_code
 from tests.monitor.house import NOW_MS, prepare_city
@@ -65,10 +67,13 @@ def test_a_new_api_token_of_a_name_replaces_the_earlier_one(tmp_path: Path) -> N
     with transaction(tmp_path) as connection:
         first = new_api_token(connection, "grafana", NOW_MS)
         second = new_api_token(connection, "grafana", NOW_MS)
-    known = Devices()
+    known = Access()
     with reading(tmp_path) as connection:
         known.load(connection)
-    assert (known.api_user(first), known.api_user(second)) == (None, "grafana")
+    assert known.token(hashed(first), NOW_MS) is None
+    found = known.token(hashed(second), NOW_MS)
+    assert found is not None
+    assert found.name == "grafana"
 
 
 def test_a_code_ends_as_the_device_reads_it() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.access.tokens import new_api_token
 from monitor.app import make_app
-from monitor.devices import Role, new_api_token
+from monitor.devices import Role
 from monitor.store.database import transaction
 from probes.report import Report
 from tests.monitor.house import GOOD_LINK, NOW_MS, House, house, reports_from
@@ -139,7 +140,7 @@ async def test_metrics_are_for_this_machine_or_a_token(tmp_path: Path) -> None:
         with transaction(tmp_path) as connection:
             token = new_api_token(connection, "prometheus", NOW_MS)
         transport = httpx.ASGITransport(make_app(centre.centre), client=("192.0.2.7", 4000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://centre") as stranger:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as stranger:
             without = await stranger.get("/metrics")
             with_token = await stranger.get("/metrics", headers={"Authorization": f"Bearer {token}"})
     assert (forwarded.status_code, without.status_code, with_token.status_code) == (401, 401, 200)

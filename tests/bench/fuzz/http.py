@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from monitor.access.tokens import new_api_token
 from monitor.app import make_app
 from monitor.centre import Centre
 from monitor.clock import Clock
-from monitor.devices import Role, add_device, new_api_token, new_code
+from monitor.devices import Role, add_device, new_code
 from monitor.settings import HubAddress, Settings
 from monitor.sites import import_sites, parse_sites
 from monitor.store.database import transaction

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from monitor.access.roles import Role as Right
 from monitor.store.database import transaction
 from probes.agenda import forbids, take
 from tests.monitor.house import NOW_MS, HandClock, House, house
 
 HOUR = 3_600_000
+operated = partial(house, role=Right.OPERATOR)
 PLAN: dict[str, Any] = {"title": "Họp giao ban", "from": NOW_MS + 2 * HOUR, "to": NOW_MS + 4 * HOUR, "sites": ["31-1"]}
 
 
@@ -37,7 +40,7 @@ async def listed(city: House, **query: Any) -> list[dict[str, Any]]:
 
 
 async def test_a_meeting_is_planned_read_changed_and_called_off(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         made = await plan(city, title="  Họp   giao ban ", sites=["31-1", "31-2", "31-1"])
         assert (made["title"], made["sites"], made["importance"]) == ("Họp giao ban", ["31-1", "31-2"], "routine")
         path = f"/api/v1/meetings/{made['id']}"
@@ -54,7 +57,7 @@ async def test_a_meeting_is_planned_read_changed_and_called_off(tmp_path: Path) 
 
 
 async def test_who_changes_what_somebody_else_has_changed_is_told(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         made = await plan(city)
         path = f"/api/v1/meetings/{made['id']}"
         seen = (await city.client.get(path)).headers["etag"]
@@ -85,7 +88,7 @@ async def test_who_changes_what_somebody_else_has_changed_is_told(tmp_path: Path
     ],
 )
 async def test_a_wrong_meeting_is_refused_with_the_value(tmp_path: Path, wrong: dict[str, Any], sentence: str) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         answer = await city.client.post("/api/v1/meetings", json={**PLAN, **wrong})
         assert answer.status_code == 422
         assert sentence in answer.json()["detail"]
@@ -93,7 +96,7 @@ async def test_a_wrong_meeting_is_refused_with_the_value(tmp_path: Path, wrong: 
 
 
 async def test_devices_of_the_sites_that_take_part_and_of_the_bridges_are_told(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         (_, takes_part), (_, stays_out), (_, bridge) = (city.device(site) for site in ("31-1", "31-2", "hp"))
         made = await plan(city)
         item = {"id": made["id"], "do": "meeting", "at": PLAN["from"], "until": PLAN["to"],
@@ -108,7 +111,7 @@ async def test_devices_of_the_sites_that_take_part_and_of_the_bridges_are_told(t
 
 
 async def test_a_device_takes_the_item_and_keeps_its_path_run_out_of_it(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         _, token = city.device("31-1")
         await plan(city)
         agenda, faults = take(await asked(city, token), NOW_MS, set())
@@ -119,7 +122,7 @@ async def test_a_device_takes_the_item_and_keeps_its_path_run_out_of_it(tmp_path
 
 async def test_a_meeting_far_ahead_is_handed_out_when_it_is_near_and_is_gone_when_over(tmp_path: Path) -> None:
     clock = HandClock()
-    async with house(tmp_path, clock) as city:
+    async with operated(tmp_path, clock) as city:
         _, token = city.device("31-1")
         await plan(city, **{"from": NOW_MS + 40 * HOUR, "to": NOW_MS + 42 * HOUR})
         assert await asked(city, token) == []
@@ -132,7 +135,7 @@ async def test_a_meeting_far_ahead_is_handed_out_when_it_is_near_and_is_gone_whe
 
 
 async def test_pages_are_told_of_each_change_once(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         made = await plan(city)
         await city.centre.reload()
         await city.client.delete(f"/api/v1/meetings/{made['id']}")
@@ -144,7 +147,7 @@ async def test_pages_are_told_of_each_change_once(tmp_path: Path) -> None:
 
 
 async def test_the_list_is_read_in_pages_in_order_of_time(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         for hour in (6, 2, 4, 2):
             await plan(city, **{"from": NOW_MS + hour * HOUR, "to": NOW_MS + (hour + 1) * HOUR})
         starts: list[int] = []
@@ -159,14 +162,14 @@ async def test_the_list_is_read_in_pages_in_order_of_time(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("query", ["from=9&to=8", "after=x", "limit=0", "limit=501", "from=-1", "to=99999999999999999"])
 async def test_a_wrong_question_is_answered_with_a_sentence(tmp_path: Path, query: str) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         answer = await city.client.get(f"/api/v1/meetings?{query}")
         assert answer.status_code == 422
         assert answer.json()["detail"]
 
 
 async def test_what_does_not_exist_or_cannot_be_read_is_said(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
 
         async def status(method: str, path: str, **more: Any) -> int:
             answer: httpx.Response = await city.client.request(method, f"/api/v1/meetings{path}", **more)
@@ -182,9 +185,9 @@ async def test_what_does_not_exist_or_cannot_be_read_is_said(tmp_path: Path) -> 
 
 
 async def test_meetings_are_there_after_a_restart(tmp_path: Path) -> None:
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         made = await plan(city)
-    async with house(tmp_path) as city:
+    async with operated(tmp_path) as city:
         assert [meeting.id for meeting in city.centre.meetings] == [made["id"]]
         assert [event for event in city.centre.events.kept() if b"event: meeting\n" in event] == []
         with transaction(tmp_path) as connection:
