@@ -137,10 +137,14 @@ class Agent:
         return Context(
             config=self._config,
             clock=self._clock,
-            emit=self._delivery.emit,
+            emit=self._emit,
             may=lambda do: self._errands.may(do),
             held=self._spool.held,
         )
+
+    def _emit(self, report: Report) -> None:
+        self._delivery.emit(report)
+        self._errands.look_at(report)
 
     def _wake(self, fresh: int) -> None:
         if self._push is not None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,8 @@ from probes.agenda import Agenda, Item, due, forbids, over, take, without
 from probes.clock import Clock, wall_ms
 from probes.config import HubTarget, Line, SiteConfig
 from probes.limits import keep_limits
-from probes.link.path import measure_path
+from probes.link.path import ALL, Part, measure_path
+from probes.link.shift import PathWatch
 from probes.probe import Ask, Emit
 from probes.report import MAX_LABEL_CHARS, Report
 from probes.schedule import Daily, is_daily_due, site_day
@@ -26,6 +27,8 @@ DAILY_PATH = Daily("path", opens_minute=5 * 60, spread_minutes=90, settle_s=1800
 """Early, before the day's first meetings are near; a device that is off at night does it within half an hour."""
 DAY_MS = 86_400_000
 LOOK_S = 1.0
+TRACE_EVERY_NS = 600_000_000_000
+"""A path that flaps is looked at no more often than this, per line and hub."""
 
 ASKED: Mapping[str, Sequence[str]] = {"burst": ("link",), "check": ("host", "link")}
 """Which runners an action is passed on to."""
@@ -36,6 +39,14 @@ log = logging.getLogger(__name__)
 def daily_path_id(day: int) -> str:
     """What the spool remembers a day's path run by, beside the ids of the agenda."""
     return f"path-{day}"
+
+
+class _PathRun(NamedTuple):
+    """What is to be measured of which paths, and who asked."""
+
+    ask: Ask
+    parts: Sequence[Part] = ALL
+    why: str = ""
 
 
 class Errands:
@@ -53,8 +64,10 @@ class Errands:
         self._has_heard = config.centre is None
         self._done = spool.asked()
         self._last_day: int | None = None
-        self._paths: asyncio.Queue[Ask] = asyncio.Queue()
+        self._paths: asyncio.Queue[_PathRun] = asyncio.Queue()
         self._hops: dict[tuple[str, str], list[str]] = {}
+        self._watches: dict[tuple[str, str], PathWatch] = {}
+        self._traced_ns: dict[tuple[str, str], int] = {}
         self._complained: set[str] = set()
         self._started_ns = clock.monotonic_ns()
 
@@ -65,6 +78,19 @@ class Errands:
         for sentence in set(faults) - self._complained:
             log.warning("%s", sentence)
         self._complained = set(faults)
+
+    def look_at(self, report: Report) -> None:
+        """Take note of a report of this device: a line whose delay or TTL has shifted is traced, in a meeting too."""
+        if report.probe != "link" or report.failure is not None or "run" in report.labels:
+            return
+        way = report.target or "", report.line or Line().id
+        if not self._watches.setdefault(way, PathWatch()).has_shifted(report.values):
+            return
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._traced_ns.get(way, now_ns - TRACE_EVERY_NS) < TRACE_EVERY_NS:
+            return
+        self._traced_ns[way] = now_ns
+        self._paths.put_nowait(_PathRun(Ask("path", args={"hub": way[0], "line": way[1]}), (Part.TRACE,), "shift"))
 
     def may(self, do: str) -> bool:
         """Whether the room allows this now."""
@@ -95,7 +121,7 @@ class Errands:
         ask = Ask(item.do, item.id, item.args)
         match item.do:
             case "path":
-                self._paths.put_nowait(ask)
+                self._paths.put_nowait(_PathRun(ask))
             case "limits":
                 await asyncio.to_thread(self._keep_limits, item)
             case _:
@@ -124,23 +150,22 @@ class Errands:
         if id not in self._done and self.may("path"):
             self._done.add(id)
             await asyncio.to_thread(self._spool.remember_asked, id, now_ms + 2 * DAY_MS)
-            self._paths.put_nowait(Ask("path"))
+            self._paths.put_nowait(_PathRun(Ask("path")))
         if id in self._done:
             self._last_day = site_day(now_ms)
 
     async def _measure_paths(self) -> None:
         while True:
-            ask = await self._paths.get()
+            run = await self._paths.get()
             for line in self._config.lines:
                 for hub in self._config.hubs:
-                    if ask.args.get("hub", hub.id) == hub.id and ask.args.get("line", line.id) == line.id:
-                        self._emit(await self._measure_path(ask, hub, line))
+                    if run.ask.args.get("hub", hub.id) == hub.id and run.ask.args.get("line", line.id) == line.id:
+                        self._emit(await self._measure_path(run, hub, line))
 
-    async def _measure_path(self, ask: Ask, hub: HubTarget, line: Line) -> Report:
+    async def _measure_path(self, run: _PathRun, hub: HubTarget, line: Line) -> Report:
         hops = self._hops.get((hub.id, line.id), [])
-        ran = await measure_path(hub, line, self._clock, may_go_on=lambda: self.may("path"), hops_before=hops)
+        ran = await measure_path(hub, line, self._clock, run.parts, lambda: self.may("path"), hops)
         self._hops[hub.id, line.id] = ran.hops or hops
-        if not ask.id:
-            return ran.report
-        labels = {**ran.report.labels, "agenda": ask.id[:MAX_LABEL_CHARS]}
+        why = {"agenda": run.ask.id[:MAX_LABEL_CHARS], "why": run.why}
+        labels = {**ran.report.labels, **{name: value for name, value in why.items() if value}}
         return msgspec.structs.replace(ran.report, labels=labels)

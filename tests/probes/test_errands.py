@@ -6,13 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from probes.clock import wall_ms
 from probes.config import CentreTarget, HubTarget, SiteConfig, SpoolConfig
 from probes.errands import Errands, daily_path_id
 from probes.limits import keep_limits, read_limits
 from probes.metric import Limits, Span
 from probes.probe import Ask
-from probes.report import Report
+from probes.report import Failure, Report
 from probes.schedule import site_day
 from probes.spool import LEAST_BYTES, Spool
 from tests.probes.fakes import HandClock, running, until
@@ -112,6 +114,51 @@ async def test_the_daily_path_run_waits_for_the_centres_word_on_meetings_and_is_
         start = room.clock.monotonic_ns()
         await until(lambda: room.clock.monotonic_ns() > start + 600e9)
     assert len(room.reports) == 2, "a restart is no new day"
+
+
+def link_report(at: int, hub: str = "hp", failed: bool = False, **values: float) -> Report:
+    failure = Failure("hub_unreachable") if failed else None
+    return Report("link", at, target=hub, line="main", values=values, failure=failure)
+
+
+async def test_a_line_whose_ttl_has_changed_is_traced_in_a_meeting_too_and_only_that_line(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    room.errands.take([room.item("meeting", "m")])
+    async with running(room.errands.run()):
+        for ttl in (58, 58, 57):
+            room.errands.look_at(link_report(wall_ms(room.clock), ttl_up=ttl, rtt_min_ms=5))
+            room.errands.look_at(link_report(wall_ms(room.clock), "hd", ttl_up=60, rtt_min_ms=5))
+        await until(lambda: room.reports)
+    (report,) = room.reports
+    assert (report.target, report.labels["run"], report.labels["why"]) == ("hp", "path", "shift")
+    assert report.failure != Failure("meeting")
+
+
+async def test_a_path_that_flaps_is_traced_once_in_ten_minutes(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    async with running(room.errands.run()):
+        for minute in range(21):
+            room.errands.look_at(link_report(wall_ms(room.clock), ttl_up=58 + minute % 2))
+            start = room.clock.monotonic_ns()
+            room.clock.pass_s(60)
+            await until(lambda start=start: room.clock.monotonic_ns() >= start + 60e9)
+        await until(lambda: len(room.reports) >= 2)
+    assert len(room.reports) <= 3
+
+
+async def test_reports_that_measured_nothing_and_path_runs_shift_nothing(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.no_daily_today()
+    room.errands.look_at(link_report(0, ttl_up=58))
+    room.errands.look_at(link_report(0, failed=True, ttl_up=50))
+    path = msgspec.structs.replace(link_report(0, ttl_up=40), labels={"run": "path"})
+    room.errands.look_at(path)
+    async with running(room.errands.run()):
+        start = room.clock.monotonic_ns()
+        await until(lambda: room.clock.monotonic_ns() > start + 10e9)
+    assert room.reports == []
 
 
 async def test_new_limits_are_kept_for_the_devices_own_verdicts(tmp_path: Path) -> None:
