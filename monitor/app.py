@@ -14,10 +14,12 @@ from fastapi import FastAPI
 from monitor.centre import Centre
 from monitor.clock import Clock, site_time
 from monitor.settings import Settings, is_loopback, split_listen
+from monitor.web.access_api import access_api
 from monitor.web.devices_api import devices_api
 from monitor.web.guard import unmarked
 from monitor.web.headers import SafeHeaders
 from monitor.web.health import health
+from monitor.web.login_api import login_api
 from monitor.web.meetings_api import meetings_api
 from monitor.web.pages import add_pages
 from monitor.web.problem import answer_problems
@@ -49,8 +51,8 @@ def make_app(centre: Centre) -> FastAPI:
     app.state.centre = centre
     app.add_middleware(SafeHeaders)
     answer_problems(app)
-    for router in (devices_api(centre), sites_api(centre), meetings_api(centre), health(centre)):
-        app.include_router(router)
+    for api in (devices_api, sites_api, meetings_api, login_api, access_api, health):
+        app.include_router(api(centre))
     add_pages(app)
     if forgotten := unmarked(app.routes):
         raise RuntimeError(f"These routes do not say whom they are for (monitor/web/guard.py): {', '.join(forgotten)}.")

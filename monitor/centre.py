@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.access.registry import Access
+from monitor.access.tries import Tries
 from monitor.agenda import Agendas, limits_table, mark_done
 from monitor.clock import Clock
 from monitor.collect import Collector
@@ -17,7 +18,7 @@ from monitor.devices import Device, Devices
 from monitor.events import Events
 from monitor.live import SNAPSHOT_VERSION, Live
 from monitor.meetings.schedule import HANDED_AHEAD_MS, Meeting, agenda_item, coming, one
-from monitor.settings import Settings
+from monitor.settings import Settings, networks_of
 from monitor.sites import load_sites
 from monitor.store.hot import HotStore
 from monitor.store.protocol import StoreUnavailable
@@ -32,6 +33,7 @@ from monitor.store.reads import (
 )
 from monitor.store.runs import Run
 
+HOUR_MS = 3_600_000
 SWEEP_S = 1.0
 TELL_S = 0.5
 SNAPSHOT_S = 60.0
@@ -50,6 +52,8 @@ class Centre:
         self.clock = clock
         self.devices = Devices()
         self.access = Access()
+        self.tries = Tries()
+        self.trusted = networks_of(settings.access)
         self.events = Events()
         self.agendas = Agendas()
         self.meetings: list[Meeting] = []
@@ -66,12 +70,18 @@ class Centre:
         self._tasks: list[asyncio.Task[None]] = []
         self._asked: set[asyncio.Task[None]] = set()
 
+    @property
+    def idle_ms(self) -> int:
+        """A browser's session ends after so long without a request."""
+        return int(self.settings.access.idle_hours * HOUR_MS)
+
     # --- start and end ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Read what is kept, rebuild the live state, start the clockwork."""
         unknown = await self.store.read(unknown_metrics)
         self.collector = Collector(self.store, self.clock, unknown)
+        await self.store.read(self.tries.load)
         await self._load_access()
         await self._load()
         await self._rebuild()

@@ -8,13 +8,19 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from getpass import getuser
 from pathlib import Path
-from typing import Annotated, NoReturn
+from secrets import token_hex
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from monitor.access.audit import Deed, note
+from monitor.access.people import add_user, change_user, link_for, link_path, new_link
+from monitor.access.people import users as all_users
 from monitor.access.roles import Role as Right
-from monitor.access.tokens import AccessError, new_api_token
+from monitor.access.sessions import end_sessions
+from monitor.access.tokens import AccessError, api_tokens, check_kiosk, end_api_token, new_api_token
 from monitor.agenda import AgendaError, add_item
 from monitor.clock import Clock, parse_clock, site_time
 from monitor.derive.files import stale, write
@@ -40,6 +46,7 @@ main.add_typer(users, name="users")
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the database.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings, TOML.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Why, for the audit log.")]
 
 
 def stop(sentence: str, code: int = WRONG_USE) -> NoReturn:
@@ -151,7 +158,7 @@ def derive(check: Annotated[bool, typer.Option("--check", help="Only say what is
 
 
 @sites.command("import")
-def sites_import(file: Path, data: DataOption = None, config: ConfigOption = None) -> None:
+def sites_import(file: Path, reason: ReasonOption = None, data: DataOption = None, config: ConfigOption = None) -> None:
     """Take a CSV of sites, whole or not at all."""
     try:
         found = parse_sites(file.read_text(encoding="utf-8"))
@@ -159,6 +166,7 @@ def sites_import(file: Path, data: DataOption = None, config: ConfigOption = Non
         stop(f"{file}: {error} Nothing was imported.")
     with _change(data, config) as connection:
         others = import_sites(connection, found)
+        _note(connection, "sites.imported", file.name, reason, {"sites": len(found)})
     typer.echo(f"{len(found)} sites imported.")
     if others:
         typer.echo(f"{len(others)} sites are not in the file and stay: {', '.join(others)}")
@@ -178,12 +186,14 @@ def devices_add(
     site: str,
     role: Annotated[Role, typer.Option(help="What the device is.")] = Role.PROBE,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    reason: ReasonOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Add a device and print its token, this once."""
     with _change(data, config) as connection:
         device, token = add_device(connection, site, role, _now_ms())
+        _note(connection, "device.made", device.id, reason, {"site": site, "role": role.value})
     if as_json:
         typer.echo(json.dumps({"device": device.id, "token": token, "site": site}))
     else:
@@ -194,6 +204,7 @@ def devices_add(
 def devices_enrol(
     site: str,
     role: Annotated[Role, typer.Option(help="What the device is.")] = Role.PROBE,
+    reason: ReasonOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -207,6 +218,7 @@ def devices_enrol(
         stop(f"ca_file = {settings.ca_file!r}: {error}")
     with _change(data, config) as connection:
         code = new_code(connection, site, role, now, good_for_ms)
+        _note(connection, "code.made", site, reason, {"role": role.value})
     typer.echo(f"{code}-{trust}")
     typer.echo(f"Good for one device of site {site} until {site_time(now + good_for_ms)}.", err=True)
 
@@ -223,10 +235,13 @@ def devices_list(data: DataOption = None, config: ConfigOption = None) -> None:
 
 
 @devices.command("revoke")
-def devices_revoke(device: str, data: DataOption = None, config: ConfigOption = None) -> None:
+def devices_revoke(
+    device: str, reason: ReasonOption = None, data: DataOption = None, config: ConfigOption = None
+) -> None:
     """Make a device's token good for nothing; its reports stay."""
     with _change(data, config) as connection:
         revoke_device(connection, device, _now_ms())
+        _note(connection, "device.revoked", device, reason)
     typer.echo(f"{device} is revoked.")
 
 
@@ -235,6 +250,7 @@ def devices_ask(
     device: str,
     do: Annotated[str, typer.Argument(help="check, call, burst, path, quiet or meeting.")],
     args: Annotated[str, typer.Option(help="What is asked in detail, JSON.")] = "{}",
+    reason: ReasonOption = None,
     minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="It may be done for so long from now.")] = 15,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -243,7 +259,91 @@ def devices_ask(
     now = _now_ms()
     with _change(data, config) as connection:
         item = add_item(connection, device, do, now, now + minutes * MINUTE_MS, args, now)
+        _note(connection, "device.asked", device, reason, {"do": do, "item": item})
     typer.echo(item)
+
+
+@users.command("add")
+def users_add(
+    name: Annotated[str | None, typer.Argument(help="The account's name; of a wall screen: where it hangs.")] = None,
+    role: Annotated[Right | None, typer.Option(help="What they may do.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="For a technician: the sites they look after.")] = None,
+    shown: Annotated[str, typer.Option(help="The person's name as pages show it.")] = "",
+    kiosk: Annotated[
+        bool, typer.Option("--kiosk", help="A wall screen: no account, a link that does not end.")
+    ] = False,
+    reason: ReasonOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make an account, or the link of a wall screen; prints the link that its owner opens."""
+    settings, now = _settings(config), _now_ms()
+    if kiosk == (role is not None) or (name is None and not kiosk):
+        stop("Give a name and --role viewer, technician, operator or admin; or --kiosk for a wall screen.")
+    name = name or f"wall-{token_hex(2)}"
+    with _change(data, config) as connection:
+        if role is None:
+            check_kiosk(connection, name)
+            path = f"/kiosk#{new_api_token(connection, name, now, Right.KIOSK)}"
+            _note(connection, "token.made", name, reason, {"role": Right.KIOSK.value})
+        else:
+            user = add_user(connection, name, role, frozenset(site) if site else None, shown, now)
+            path = link_path(name, new_link(connection, name, now, int(settings.access.link_hours * HOUR_MS)))
+            _note(connection, "user.made", name, reason, {"role": role.value, "sites": user.sites})
+    typer.echo(_address(settings) + path)
+
+
+@users.command("list")
+def users_list(data: DataOption = None, config: ConfigOption = None) -> None:
+    """Every account, API token and wall screen: name, role, sites, state."""
+    with _look(data, config) as connection:
+        people, tokens = all_users(connection), api_tokens(connection)
+    for user in people:
+        state = f"closed {site_time(user.disabled_at)}" if user.disabled_at else "open"
+        state = "no password yet" if user.password is None and not user.disabled_at else state
+        typer.echo("\t".join((user.name, user.role.value, ",".join(sorted(user.sites or ())) or "-", state)))
+    for _, token in tokens:
+        until = f"until {site_time(token.expires_at)}" if token.expires_at else "does not end"
+        typer.echo(
+            "\t".join((token.name, f"token {token.role.value}", ",".join(sorted(token.sites or ())) or "-", until))
+        )
+
+
+@users.command("link")
+def users_link(
+    name: Annotated[str | None, typer.Argument(help="The account; without it the first administrator.")] = None,
+    reason: ReasonOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Print a one-time link by which an account's password is set; makes the first administrator."""
+    settings, now = _settings(config), _now_ms()
+    good_for_ms = int(settings.access.link_hours * HOUR_MS)
+    with _change(data, config) as connection:
+        found, code = link_for(connection, name, now, good_for_ms)
+        _note(connection, "link.made", found, reason)
+    typer.echo(_address(settings) + link_path(found, code))
+    typer.echo(f"Good for one use until {site_time(now + good_for_ms)}.", err=True)
+
+
+@users.command("end")
+def users_end(
+    name: Annotated[str, typer.Argument(help="An account, an API token or a wall screen.")],
+    reason: ReasonOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Close an account and end its sessions, or make a token or wall screen good for nothing."""
+    now = _now_ms()
+    with _change(data, config) as connection:
+        if any(token.name == name for _, token in api_tokens(connection)):
+            end_api_token(connection, name)
+            _note(connection, "token.ended", name, reason)
+        else:
+            change_user(connection, name, now, open=False)
+            end_sessions(connection, name, now)
+            _note(connection, "user.changed", name, reason, {"open": False})
+    typer.echo(f"{name} is ended.")
 
 
 @users.command("token")
@@ -252,13 +352,31 @@ def users_token(
     role: Annotated[Right, typer.Option(help="What it may do.")] = Right.VIEWER,
     site: Annotated[list[str] | None, typer.Option(help="For a technician: the sites it is bound to.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="It is good for so long; else until it is replaced.")] = None,
+    reason: ReasonOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Make an API token for a program and print it, this once; an earlier one of the same name is replaced."""
+    now = _now_ms()
+    sites = frozenset(site) if site else None
+    until = now + days * DAY_MS if days else None
     with _change(data, config) as connection:
-        now = _now_ms()
-        token = new_api_token(
-            connection, name, now, role, frozenset(site) if site else None, now + days * DAY_MS if days else None
-        )
+        token = new_api_token(connection, name, now, role, sites, until)
+        _note(connection, "token.made", name, reason, {"role": role.value, "sites": sites, "expires_at": until})
     typer.echo(token)
+
+
+def _address(settings: Settings) -> str:
+    """How people reach the centre; what they open it by when no public address is set."""
+    return (settings.public_url or f"http://{settings.listen}").rstrip("/")
+
+
+def _note(
+    connection: sqlite3.Connection, action: str, target: str, reason: str | None, after: dict[str, Any] | None = None
+) -> None:
+    """Into the audit log, in the same transaction."""
+    try:
+        who = getuser()
+    except (KeyError, OSError):  # an account of the system without a name
+        who = "?"
+    note(connection, Deed(f"command:{who}", action, target, "", reason, None, after), _now_ms())

@@ -82,6 +82,17 @@ def end_api_token(connection: sqlite3.Connection, name: str) -> ApiToken:
     return found
 
 
+def check_kiosk(connection: sqlite3.Connection, name: str) -> None:
+    """Who may make and end wall screens touches no other token of the name.
+
+    Raises:
+        AccessError: the name is that of an API token.
+    """
+    row = connection.execute("SELECT role FROM api_tokens WHERE name = ?", (name,)).fetchone()
+    if row is not None and row[0] != Role.KIOSK:
+        raise AccessError(f"{name[:80]!r} is an API token; choose another name for the wall screen.")
+
+
 def api_tokens(connection: sqlite3.Connection) -> list[tuple[str, ApiToken]]:
     """Every token by its hash."""
     rows = connection.execute(

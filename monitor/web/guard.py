@@ -21,10 +21,10 @@ from fastapi import Request, params
 
 from monitor.access.roles import Asker, How, Role
 from monitor.centre import Centre
-from monitor.devices import hashed
-from monitor.settings import is_loopback
+from monitor.web.asker import find_asker
+from monitor.web.peers import address_of
 from monitor.web.problem import Problem
-from monitor.web.who import ASK_FOR_TOKEN, bearer, is_on_this_machine
+from monitor.web.who import ASK_FOR_TOKEN, is_on_this_machine
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 SITE_NAMES = ("site", "site_id")
@@ -108,7 +108,7 @@ async def _check(request: Request, mark: Mark) -> None:
     asker = await find_asker(request, centre)
     by_name = asker is not None and asker.how is not How.OPEN
     if not by_name and mark.here and is_on_this_machine(request):
-        asker = Asker("", Role.VIEWER, How.OPEN)
+        asker = Asker("", Role.VIEWER, How.OPEN, address=address_of(request, centre))
     elif asker is None or not (by_name or (asker.role.may(mark.role) and not mark.named)):
         raise _login_first(request, mark)
     if not asker.role.may(mark.role):
@@ -136,47 +136,6 @@ def _keep_to_sites(request: Request, own: frozenset[str]) -> None:
     for site in asked:
         if site not in own:
             raise Problem(403, f"Site {site[:80]!r} is not yours; ask an administrator of the centre.")
-
-
-async def find_asker(request: Request, centre: Centre) -> Asker | None:
-    """By API token, else by open reading. Raises `Problem` 401 for a token that is not known."""
-    if "authorization" in request.headers:
-        return await _by_token(request, centre)
-    return _open_reader(request, centre)
-
-
-async def _by_token(request: Request, centre: Centre) -> Asker:
-    proof = hashed(bearer(request))
-    found = centre.access.token(proof, centre.clock.real_ms())
-    if found is None:
-        await centre.reload()  # a command may have made it this very second
-        found = centre.access.token(proof, centre.clock.real_ms())
-    if found is None:
-        raise Problem(
-            401, "The API token is not known; make one with `diemcau-monitor users token NAME`.", ASK_FOR_TOKEN
-        )
-    return Asker(found.name, found.role, How.TOKEN, found.sites, proof=proof)
-
-
-def still_holds(asker: Asker, centre: Centre) -> bool:
-    """Whether somebody who is being answered for a long time could still begin to ask."""
-    if asker.how is How.TOKEN:
-        return centre.access.token(asker.proof, centre.clock.real_ms()) is not None
-    return True
-
-
-def _open_reader(request: Request, centre: Centre) -> Asker | None:
-    rule = centre.settings.access.open_reading
-    here = rule == "loopback" and is_on_this_machine(request) and _calls_itself_here(request)
-    return Asker("", Role.VIEWER, How.OPEN) if here or rule == "everybody" else None
-
-
-def _calls_itself_here(request: Request) -> bool:
-    """A page from elsewhere whose name was bent to this machine (DNS rebinding) still sends its own Host."""
-    try:
-        return is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
-    except ValueError:
-        return False
 
 
 def refuse_foreign_pages(request: Request, centre: Centre) -> None:

@@ -15,8 +15,9 @@ from monitor.store.reads import runs_of_site, series
 from monitor.store.runs import Run
 from monitor.streams import MAIN
 from monitor.views import counts_view, site_view, stream_view
+from monitor.web.asker import still_holds
 from monitor.web.devices_api import json_answer, tagged_answer
-from monitor.web.guard import asker_of, needs, still_holds
+from monitor.web.guard import asker_of, needs
 from monitor.web.problem import Problem
 from probes.catalog import METRICS
 from probes.report import NAME
