@@ -15,6 +15,7 @@ import msgspec
 from monitor.devices import Device, Devices, Role
 from monitor.events import Events
 from monitor.marks import SiteShown, show_site
+from monitor.segment import Crowds, blame
 from monitor.site_state import SiteState
 from monitor.sites import Site
 from monitor.store.runs import Run
@@ -43,6 +44,7 @@ class Live:
         self._devices = devices
         self._events = events
         self._site_limits = site_limits
+        self._crowds = Crowds()
 
     def state(self, site: str) -> SiteState:
         return self._states.setdefault(site, SiteState())
@@ -50,6 +52,7 @@ class Live:
     def set_sites(self, sites: dict[str, Site]) -> None:
         """Take new sites or changed classes; limits follow."""
         self.sites = sites
+        self._crowds = Crowds()
         for site_id, state in self._states.items():
             for stream in state.streams.values():
                 stream.set_limits(site_id, self.limits_of)
@@ -111,9 +114,11 @@ class Live:
 
     def sweep(self, now: int) -> None:
         """Show anew every site where something has gone stale by time alone."""
+        turned = self._crowds.turned()
         for site in self.sites:
-            shown = self.state(site).shown
-            if shown is None or now > shown.expires_ms:
+            state = self.state(site)
+            blamed_anew = state.segment is not None and self.sites[site].bridge in turned
+            if state.shown is None or now > state.shown.expires_ms or blamed_anew:
                 self._show(site, now)
 
     def show_all(self, now: int) -> None:
@@ -135,7 +140,9 @@ class Live:
         state = self.state(site_id)
         before, told = state.shown, state.told
         state.shown = show_site(site, self.fitted_ms(site_id), state.streams, state.off, now)
-        state.told = (state.shown.look, frozenset(state.silence), state.answers(now))
+        others = self._crowds.take(site, state.shown)
+        state.segment = blame(site, state.shown, state.streams, others, now)
+        state.told = (state.shown.look, state.segment, frozenset(state.silence), state.answers(now))
         if before is not None and state.told != told:
             was = before.site.shown.verdict if before.site else "not_fitted"
             self._events.publish(

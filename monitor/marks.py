@@ -6,12 +6,13 @@ silent is unknown, and says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from monitor.devices import Grade
 from monitor.sites import Site
 from monitor.streams import MAIN, MARKS_OF, Key, Stream
+from probes.catalog import METRICS
 from probes.metric import Mark
 from probes.verdict import Shown, Verdict, Why, as_of, worst
 
@@ -80,7 +81,7 @@ def _show_mark(mark: Mark, streams: list[Stream], off: Mapping[str, int], now: i
     of_mark = [stream for stream in streams if mark in MARKS_OF.get(stream.key.probe, ()) or stream.run_mark is mark]
     if not of_mark:
         return None
-    parts = [part for stream in of_mark for part in _parts(stream, mark, off.get(stream.device), now)]
+    parts = _corroborated([part for stream in of_mark for part in _parts(stream, mark, off.get(stream.device), now)])
     principal = PRINCIPAL.get(mark)
     if principal and all(stream.key.probe != principal for stream in of_mark):
         parts.append(Part(Shown(Verdict.UNKNOWN, min(stream.at for stream in of_mark), Why.NEVER)))
@@ -88,6 +89,32 @@ def _show_mark(mark: Mark, streams: list[Stream], off: Mapping[str, int], now: i
         latest = max(of_mark, key=lambda stream: stream.at)
         parts = [_nothing_judged(latest)]
     return _worst(parts, now)
+
+
+def _corroborated(parts: list[Part]) -> list[Part]:
+    """Without what accuses alone: a router that answers test packets badly but passes on all others is well."""
+    well = {
+        probe
+        for probe in {part.stream.key.probe for part in parts if part.stream}
+        if all(part.shown.verdict is Verdict.GOOD for part in parts if part.stream and part.stream.key.probe == probe)
+    }
+    return [part for part in parts if _witness_of(part) not in well or part.shown.verdict is Verdict.GOOD]
+
+
+def _witness_of(part: Part) -> str | None:
+    metric = METRICS.get(part.shown.metric or "")
+    return metric.shows_on if metric else None
+
+
+def probe_verdict(streams: Mapping[Key, Stream], now: int, chosen: Callable[[Key], bool]) -> Verdict:
+    """The worst that the fresh streams so chosen say of the line; unknown when they say nothing."""
+    parts = [
+        part
+        for key, stream in streams.items()
+        if key.grade is Grade.DEVICE and chosen(key) and not stream.is_stale(now)
+        for part in _parts(stream, Mark.LINE, None, now)
+    ]
+    return _worst(parts, now).shown.verdict if parts else Verdict.UNKNOWN
 
 
 def _parts(stream: Stream, mark: Mark, off_ms: int | None, now: int) -> list[Part]:

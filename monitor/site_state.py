@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitor.devices import Device, Grade
 from monitor.marks import SiteShown
+from monitor.segment import Segment
 from monitor.store.runs import Run
 from monitor.streams import Key, Stream
 
@@ -13,7 +14,7 @@ REACH = "reach"
 class SiteState:
     """What is known of one site now."""
 
-    __slots__ = ("off", "said", "shown", "silence", "streams", "told")
+    __slots__ = ("off", "said", "segment", "shown", "silence", "streams", "told")
 
     def __init__(self) -> None:
         self.streams: dict[Key, Stream] = {}
@@ -22,6 +23,8 @@ class SiteState:
         self.silence: dict[str, int] = {}
         """Hubs that hear nothing of the site, and since when."""
         self.shown: SiteShown | None = None
+        self.segment: Segment | None = None
+        """Where its fault lies, when it has one."""
         self.told: tuple[object, ...] = ()
         """What the pages were last told of it."""
         self.said: dict[Key, int] = {}

@@ -34,6 +34,7 @@ def site_view(site: Site, state: SiteState, shown: SiteShown, now: int) -> dict[
         "lon": site.lon,
         "fitted": shown.site is not None,
         **_part_view(shown.site),
+        "segment": state.segment,
         "marks": {mark.value: _mark_view(part) for mark, part in shown.marks.items()},
         "reach": _reach_view(state, now),
         "evidence": [

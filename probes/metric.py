@@ -208,6 +208,8 @@ class Metric:
     baseline: Baseline | None = None
     hold: Hold = SAMPLED
     mark: Mark = Mark.NONE
+    shows_on: str | None = None
+    """The probe on which a fault must show too: while that one is good, this metric accuses nobody."""
     computed: Side = Side.PROBE
     advice: Text | None = None
     remedy: Remedy = Remedy.NONE

@@ -195,7 +195,7 @@ def _answered_by(centre: Centre, hub: Device) -> list[dict[str, Any]]:
         {
             "site": device.site,
             "ssid": device.ssid,
-            "stamp_key": stamp_key(hub.hub_secret or "", device.id),
+            "stamp_key": stamp_key(hub.hub_secret, device.id) if hub.hub_secret else None,
             "sources": [each for each in sites[device.site].more.get("sources", "").split(";") if each],
         }
         for device in centre.devices.by_id.values()

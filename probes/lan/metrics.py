@@ -83,6 +83,7 @@ METRICS: list[Metric] = [
         judging=Judging.LOSS_60S,
         pool=Pool("gateway_lost_packets", "gateway_sent_packets"),
         mark=Mark.LINE,
+        shows_on="link",  # routers answer test packets when they have time (RFC 1812 section 4.3.2.8)
         advice=CHECK_CABLE,
         remedy=Remedy.LOCAL_NETWORK,
         source="The whole way may lose 1 %; " + OWN,

@@ -87,17 +87,21 @@ class House:
         return found
 
 
-def prepare_city(data: Path) -> None:
+def prepare_city(data: Path, more_sites: str = "") -> None:
     with transaction(data) as connection:
-        import_sites(connection, parse_sites(SITES))
+        import_sites(connection, parse_sites(SITES + more_sites))
 
 
 @asynccontextmanager
 async def house(
-    data: Path, clock: HandClock | None = None, settings: Settings | None = None, role: Right | None = None
+    data: Path,
+    clock: HandClock | None = None,
+    settings: Settings | None = None,
+    role: Right | None = None,
+    more_sites: str = "",
 ) -> AsyncIterator[House]:
     """A centre that runs while the block does; its client is known by a token of `role`, else by nothing."""
-    prepare_city(data)
+    prepare_city(data, more_sites)
     clock = clock or HandClock()
     centre = Centre(settings or Settings(hubs=HUBS), clock, data)
     await centre.start()

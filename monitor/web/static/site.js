@@ -70,7 +70,7 @@ function said(w, declared, site) {
 
 /** Room, line, main bridge: the stretch at fault is framed and named. */
 function Way({ w, declared, site }) {
-  const at = segmentOf(declared, site);
+  const at = segmentOf(site);
   if (!SEGMENTS.includes(at)) return null;
   return html`<ol class="way" aria-label=${w.t("segment.at", { segment: w.t(`segment.${at}`).toLowerCase() })}>
     ${SEGMENTS.map((segment, place) => html`${place > 0 && html`<li class="hop" aria-hidden="true"></li>`}

@@ -26,19 +26,12 @@ export function cure(w, declared, site) {
   return w.of((declared.failures[failure] ?? declared.metrics[metric])?.advice);
 }
 
-/** Which stretch of the way the deciding figure accuses: the room, the line, the main bridge or the device. */
-export function segmentOf(declared, site) {
-  const { verdict, metric, failure } = site.shown;
-  const by = failure ?? metric;
-  if (!by || (verdict !== "fair" && verdict !== "poor")) return null;
-  const probe = by.split(".")[0];
-  if (probe === "lan") return "room";
-  if (probe === "hub") return "bridge";
-  if (probe === "host") return "device";
-  return declared.metrics[metric]?.remedy === "local_network" ? "room" : "line";
+/** Which stretch of the way the centre accuses; none where it does not know. */
+export function segmentOf(site) {
+  return site.segment && site.segment !== "unknown" ? site.segment : null;
 }
 
-export function segment(w, declared, site) {
-  const at = segmentOf(declared, site);
+export function segment(w, site) {
+  const at = segmentOf(site);
   return at && w.t("segment.at", { segment: w.t(`segment.${at}`).toLowerCase() });
 }

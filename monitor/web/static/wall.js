@@ -180,7 +180,7 @@ function Card({ w, now, declared, sites, full }) {
     <h3>${many ? w.t("wall.area_many", { name: worst.area_vi, n: sites.length }) : html`<a href=${`/site/${worst.id}`}>${w.name(worst)}</a>`}</h3>
     <p class="since"><${Verdict} w=${w} verdict=${verdict} /> ${w.since(Math.min(...sites.map((site) => site.shown.since)), now)}</p>
     ${many && html`<ul class="names">${sites.map((site) => html`<li key=${site.id}><a class="link" href=${`/site/${site.id}`}>${w.name(site)}</a></li>`)}</ul>`}
-    <p>${figureOver(w, declared, worst)} ${segment(w, declared, worst) && html`<span class="muted">· ${segment(w, declared, worst)}</span>`}</p>
+    <p>${figureOver(w, declared, worst)} ${segment(w, worst) && html`<span class="muted">· ${segment(w, worst)}</span>`}</p>
     ${doing && html`<p class="do">${doing}</p>`}
   </article>`;
 }
