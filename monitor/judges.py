@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from monitor.habit import Habit
 from probes.metric import Judging, Limits, Metric
 from probes.verdict import (
     NOTHING,
@@ -26,6 +27,7 @@ from probes.verdict import (
     hold,
     inwards,
     judge,
+    judge_baseline,
     judge_share,
 )
 
@@ -33,7 +35,10 @@ from probes.verdict import (
 class Judge:
     """The held verdict of one metric. `value` and `at` are of the last reading that was judged."""
 
-    __slots__ = ("_cleared", "_eventful", "_high", "_low", "_pool", "_quiet", "at", "held", "limits", "metric", "value")
+    __slots__ = (
+        "_cleared", "_eventful", "_habit", "_high", "_low", "_pool", "_quiet", "_usual_high",
+        "at", "held", "limits", "metric", "value",
+    )  # fmt: skip
 
     def __init__(self, metric: Metric, limits: Limits) -> None:
         self.metric = metric
@@ -43,6 +48,8 @@ class Judge:
         self._pool: deque[Counted] = deque()
         self._eventful = 0
         self._quiet = False
+        self._habit = Habit() if metric.baseline else None
+        self._usual_high = math.inf
         self.set_limits(limits)
 
     def set_limits(self, limits: Limits) -> None:
@@ -51,6 +58,11 @@ class Judge:
         self._cleared = inwards(limits)
         self._low = -math.inf if limits.good.low is None else limits.good.low
         self._high = math.inf if limits.good.high is None else limits.good.high
+
+    @property
+    def usual(self) -> float | None:
+        """The median of this link's own week; None where nobody asks for it or too little is known."""
+        return self._habit.usual if self._habit else None
 
     def reads(self, values: Mapping[str, float]) -> bool:
         """Whether a report with these values measured the metric."""
@@ -68,10 +80,25 @@ class Judge:
         if value is None or not applies(metric, values):
             return False
         self.value = value
-        if self._quiet and self._low <= value <= self._high and self._is_fresh(at):
+        usual = self._learn(value, at)
+        if self._quiet and self._low <= value <= min(self._high, self._usual_high) and self._is_fresh(at):
             self.at = at
             return False
-        return self._hold(judge(value, self.limits, self._cleared), at)
+        return self._hold(judge_baseline(metric, judge(value, self.limits, self._cleared), usual), at)
+
+    def _learn(self, value: float, at: int) -> float | None:
+        """What this link was used to before this reading; None where nobody asks for it or too little is known."""
+        habit, rule = self._habit, self.metric.baseline
+        if habit is None or rule is None:
+            return None
+        if habit.take(value, at):
+            self._set_usual()
+        return habit.usual
+
+    def _set_usual(self) -> None:
+        """Up to where the habit finds nothing to remark: so that a quiet line costs no more than before."""
+        habit, rule = self._habit, self.metric.baseline
+        self._usual_high = math.inf if not habit or not rule or not habit.usual else habit.usual + rule.floor
 
     def _take_share(self, values: Mapping[str, float], at: int) -> bool:
         pool = self.metric.pool
@@ -125,6 +152,7 @@ class Judge:
             "held": held_to_kept(self.held),
             "pool": [list(each) for each in self._pool],
             "quiet": self._quiet,
+            **({"habit": self._habit.to_kept()} if self._habit else {}),
         }
 
     def from_kept(self, kept: Mapping[str, Any]) -> None:
@@ -133,6 +161,9 @@ class Judge:
         self._pool = deque(Counted(*each) for each in kept["pool"])
         self._eventful = sum(each.events > 0 for each in self._pool)
         self._quiet = kept["quiet"]
+        if self._habit:
+            self._habit.from_kept(kept.get("habit", []))
+            self._set_usual()
 
 
 def held_to_kept(held: Held) -> list[Any]:

@@ -46,7 +46,8 @@ def site_view(site: Site, state: SiteState, shown: SiteShown, now: int) -> dict[
 
 def _part_view(part: Part | None) -> dict[str, Any]:
     if part is None:
-        return {"verdict": NOT_FITTED, "since": None, "why": None, "metric": None, "value": None, "grade": None}
+        return {"verdict": NOT_FITTED, "since": None, "why": None, "metric": None, "value": None, "usual": None,
+                "grade": None}  # fmt: skip
     shown = part.shown
     return {
         "verdict": shown.verdict,
@@ -54,8 +55,17 @@ def _part_view(part: Part | None) -> dict[str, Any]:
         "why": shown.why,
         "metric": shown.metric,
         "value": shown.value,
+        "usual": _usual(part),
         "grade": part.stream.key.grade if part.stream else None,
     }
+
+
+def _usual(part: Part) -> float | None:
+    """What the link is used to, where the figure is only bad beside that."""
+    judge = part.stream.judges.get((part.shown.metric or "").partition(".")[2]) if part.stream else None
+    if judge is None or judge.value is None or part.shown.verdict not in (Verdict.FAIR, Verdict.POOR):
+        return None
+    return judge.usual if judge.limits.good.holds(judge.value) else None
 
 
 def _mark_view(part: Part | None) -> dict[str, Any]:

@@ -5,8 +5,8 @@ const TICK_MS = 1_000;
 const AGAIN_MS = 2_000;
 
 /** The verdict of a site or mark as the pages hold it; a site's failure is that of the mark which decided it. */
-function shownOf({ verdict, since, why, metric, value, failure, target }) {
-  return { verdict, since, why, metric, value, failure, target };
+function shownOf({ verdict, since, why, metric, value, usual, failure, target }) {
+  return { verdict, since, why, metric, value, usual, failure, target };
 }
 
 function siteOf(view) {

@@ -8,7 +8,7 @@ function limitsOf(declared, site, metric) {
 
 /** "Tỷ lệ mất gói, chiều gửi về trung tâm 4,2 % (cho phép tối đa 3 %)", or what failed, or why nothing is known. */
 export function figureOver(w, declared, site, short = false) {
-  const { verdict, why, metric, value, failure: code } = site.shown;
+  const { verdict, why, metric, value, usual, failure: code } = site.shown;
   if (verdict === "unknown" && why === "never" && site.type === "bridge") return w.t("why.never.bridge");
   if (verdict === "unknown") return why ? w.t(`why.${why}`) : "";
   const failure = declared.failures[code];
@@ -17,6 +17,7 @@ export function figureOver(w, declared, site, short = false) {
   if (!of || value === null || value === undefined) return of ? w.of(of.label) : "";
   const figure = w.figure(value, of.unit);
   if (short) return w.t("site.figure_short", { label: w.has(`short.${metric}`) ? w.t(`short.${metric}`) : w.of(of.label), value: figure });
+  if (usual) return w.t("site.figure_unusual", { label: w.of(of.label), value: figure, usual: w.figure(usual, of.unit) });
   return w.t("site.figure_over", { label: w.of(of.label), value: figure, limit: w.allowed(limitsOf(declared, site, metric), of.unit, verdict) });
 }
 
