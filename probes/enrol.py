@@ -24,12 +24,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from probes.centre import UNREACHABLE, Centre, Reply
-from probes.config import CentreTarget, ConfigError, HubTarget, load_central, load_hub, load_site
+from probes.clock import SystemClock
+from probes.config import CentreTarget, ConfigError, HubTarget, SpoolConfig, load_central, load_hub, load_site
 from probes.files import write_whole
+from probes.spool import SPOOL_FILE, Spool
 
 CODE = re.compile(r"([A-Z0-9]{4})-?([A-Z0-9]{4})-(plain|[0-9a-f]{16})", re.IGNORECASE)
 PLAIN = "plain"
 CONNECT_LIMIT_S = 10.0
+SPOOL_DIR = "spool"
+ROOM_BYTES = 4 * 1024 * 1024
+"""Some hours of reports; a disk without even that is no disk for a device."""
 
 FILES = {"probe": "site.toml", "hub": "hub.toml", "central": "central.toml"}
 """What the configuration of each role is called."""
@@ -84,6 +89,7 @@ async def enrol(url: str, text: str, folder: Path) -> Path:
     code = parse_code(text)
     _check_url(url, code)
     _check_folder(folder)
+    _check_room(folder)
     ca = None if code.trust == PLAIN else await find_ca(url, code.trust)
     ca_file = _write(folder / "ca.pem", ca) if ca else None
     try:
@@ -124,6 +130,17 @@ def _check_folder(folder: Path) -> None:
     for name in FILES.values():
         if (folder / name).exists():
             raise EnrolError(f"{folder / name} is there already: this machine was enrolled. Move it away first.")
+
+
+def _check_room(folder: Path) -> None:
+    """That the disk takes reports at all is better found out now than in a storm."""
+    room = folder / "room"
+    try:
+        write_whole(room, bytes(ROOM_BYTES))
+        room.unlink()
+    except OSError as error:
+        room.with_name("room.new").unlink(missing_ok=True)
+        raise EnrolError(f"{folder} has no room for reports: {error.strerror}. Nothing was sent.") from error
 
 
 async def find_ca(url: str, fingerprint: str) -> str:
@@ -213,6 +230,9 @@ def _write_all(url: str, answer: Enrolled, folder: Path, has_ca: bool) -> Path:
         LOADERS[answer.role](path)
     except ConfigError as error:
         raise EnrolError(f"The centre sent what this version cannot use: {error}") from error
+    spool = folder / SPOOL_DIR / SPOOL_FILE
+    Spool(spool, SpoolConfig().max_bytes, SystemClock()).close()
+    spool.parent.chmod(0o700)
     return path
 
 
@@ -223,7 +243,7 @@ def configuration(url: str, answer: Enrolled, has_ca: bool) -> str:
         lines += _pairs(site_class=answer.site_class)
     lines += ["", "[centre]", *_pairs(url=url, device=answer.device, token_file="token")]
     lines += _pairs(ca_file="ca.pem") if has_ca else []
-    lines += ["", "[spool]", *_pairs(dir="spool")]
+    lines += ["", "[spool]", *_pairs(dir=SPOOL_DIR)]
     for hub in answer.hubs if answer.role in HUBS_KEY else []:
         values = {name: value for name, value in msgspec.structs.asdict(hub).items() if value is not None}
         lines += ["", f"[[{HUBS_KEY[answer.role]}]]", *_pairs(**values)]

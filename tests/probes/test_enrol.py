@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import ssl
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def fingerprint(file: Path) -> str:
 
 
 def modes(folder: Path) -> set[int]:
-    return {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+    return {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir() if file.is_file()}
 
 
 async def test_a_private_centre_without_encryption_enrols_by_a_plain_code(tmp_path: Path) -> None:
@@ -172,3 +174,29 @@ def test_a_code_cut_short_is_refused(text: str) -> None:
 async def test_where_a_code_must_not_go_it_does_not(tmp_path: Path, url: str, code: str, sentence: str) -> None:
     with pytest.raises(EnrolError, match=sentence):
         await enrol(url, code, tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder]).returncode:
+        pytest.skip("needs a tmpfs of its own (root)")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+async def test_a_machine_without_room_for_its_reports_is_told_before_the_code_is_used(small_disk: Path) -> None:
+    async with serving(EnrollingCentre()) as centre:
+        with pytest.raises(EnrolError, match="No space left"):
+            await enrol(centre.url, "ABCD-EFGH-plain", small_disk / "device")
+    assert isinstance(centre, EnrollingCentre)
+    assert centre.codes == []
+
+
+async def test_a_machine_has_its_spool_when_it_is_enrolled(tmp_path: Path) -> None:
+    async with serving(EnrollingCentre()) as centre:
+        await enrol(centre.url, "ABCD-EFGH-plain", tmp_path / "device")
+    assert (tmp_path / "device" / "spool" / "spool.db").stat().st_size > 0
+    assert stat.S_IMODE((tmp_path / "device" / "spool").stat().st_mode) == 0o700

@@ -103,7 +103,7 @@ def account(city: City) -> list[str]:
     ]
     if differing := disagreements(city.database(), held):
         faults.append(f"the centre's own reader gives {differing} reports otherwise than they are stored")
-    words = ("-c", "from monitor.cli import main; main()", "verify", "--data", str(city.database().parent))
+    words = ("-c", "from monitor.cli import main; main()", "verify", "--closed", "--data", str(city.database().parent))
     verified = subprocess.run((sys.executable, *words), capture_output=True, text=True, check=False)
     print("diemcau-monitor verify:", verified.stdout.strip().splitlines()[-1:], flush=True)
     return faults if verified.returncode == 0 else [*faults, f"diemcau-monitor verify: {verified.stdout}"]
