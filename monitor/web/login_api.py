@@ -94,7 +94,8 @@ class Door:
         if right:
             self._centre.tries.forgive(keys)
         begins = not right and PAIR.free in (counts[key] for key, rule in keys.items() if rule is PAIR)
-        await self.keep(keys, now, Deed(f"user:{name}"[:80], "login.throttled", name[:64], address) if begins else None)
+        known = user.name if user else "?"  # what was typed as a name may be a password
+        await self.keep(keys, now, Deed("nobody", "login.throttled", known, address) if begins else None)
         return right
 
     def count(self, keys: Keys, now: int) -> dict[str, int]:
