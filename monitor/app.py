@@ -16,6 +16,7 @@ from monitor.clock import Clock, site_time
 from monitor.settings import Settings, is_loopback, split_listen
 from monitor.web.access_api import access_api
 from monitor.web.devices_api import devices_api
+from monitor.web.fleet_api import fleet_api
 from monitor.web.guard import unmarked
 from monitor.web.headers import SafeHeaders
 from monitor.web.health import health
@@ -51,7 +52,7 @@ def make_app(centre: Centre) -> FastAPI:
     app.state.centre = centre
     app.add_middleware(SafeHeaders)
     answer_problems(app)
-    for api in (devices_api, sites_api, meetings_api, login_api, access_api, health):
+    for api in (devices_api, sites_api, meetings_api, login_api, access_api, fleet_api, health):
         app.include_router(api(centre))
     add_pages(app)
     if forgotten := unmarked(app.routes):

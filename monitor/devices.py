@@ -15,8 +15,11 @@ import sqlite3
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 TOKEN_PREFIX = "dct_"
+OLD_TOKEN_MS = 30 * 60_000
+"""How long a token is good after it was replaced, if the new one is not used."""
 CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Without 0, O, 1 and I, which people misread."""
 
@@ -86,7 +89,7 @@ def add_device(connection: sqlite3.Connection, site: str, role: Role, now_ms: in
     device = Device(f"d-{secrets.token_hex(4)}", site, role, _free_ssid(connection), hub_secret, now_ms, None)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     connection.execute(
-        "INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO devices (id, site, role, token_hash, ssid, hub_secret, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (device.id, site, role.value, hashed(token), device.ssid, hub_secret, now_ms),
     )
     return device, token
@@ -118,6 +121,34 @@ def revoke_device(connection: sqlite3.Connection, device: str, now_ms: int) -> N
     done = connection.execute("UPDATE devices SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", (now_ms, device))
     if done.rowcount == 0:
         raise DeviceError(f"There is no device {device!r}; `devices list` shows their ids.")
+
+
+def rotate_token(connection: sqlite3.Connection, device: str, now_ms: int) -> tuple[str, int]:
+    """A new token, shown this once, and until when the old one is good at most.
+
+    The device may lose the answer, or its power before it has written it down: so the old token stays good until the
+    new one is first used, but not for longer than `OLD_TOKEN_MS`. A second rotation before that replaces the new one.
+
+    Raises:
+        DeviceError: there is no such device, or it was revoked.
+    """
+    row = connection.execute(
+        "SELECT token_hash, old_token_hash, old_until, revoked_at FROM devices WHERE id = ?", (device,)
+    ).fetchone()
+    if row is None or row[3] is not None:
+        raise DeviceError(f"Device {device!r} is revoked or not known; enrol it again.")
+    unused = row[1] is not None and row[2] > now_ms
+    token, until = TOKEN_PREFIX + secrets.token_urlsafe(32), now_ms + OLD_TOKEN_MS
+    connection.execute(
+        "UPDATE devices SET token_hash = ?, old_token_hash = ?, old_until = ? WHERE id = ?",
+        (hashed(token), row[1] if unused else row[0], until, device),
+    )
+    return token, until
+
+
+def retire_old_token(connection: sqlite3.Connection, device: str) -> None:
+    """The new token was used: the old one is good for nothing."""
+    connection.execute("UPDATE devices SET old_token_hash = NULL, old_until = NULL WHERE id = ?", (device,))
 
 
 def new_code(connection: sqlite3.Connection, site: str, role: Role, now_ms: int, good_for_ms: int) -> str:
@@ -181,10 +212,10 @@ def use_code(connection: sqlite3.Connection, code: str, now_ms: int) -> tuple[De
 
 # --- looking up ------------------------------------------------------------------------------------------------
 
-_COLUMNS = "id, site, role, ssid, hub_secret, created_at, revoked_at, token_hash"
+_COLUMNS = "id, site, role, ssid, hub_secret, created_at, revoked_at, token_hash, old_token_hash, old_until"
 
 
-def _device(row: tuple[str, str, str, int, str | None, int, int | None, str]) -> Device:
+def _device(row: tuple[Any, ...]) -> Device:
     return Device(row[0], row[1], Role(row[2]), row[3], row[4], row[5], row[6])
 
 
@@ -195,6 +226,9 @@ class Devices:
         self.by_id: dict[str, Device] = {}
         self._by_token: dict[str, Device] = {}
         self._by_site: dict[str, list[Device]] = {}
+        self._by_old_token: dict[str, tuple[Device, int]] = {}
+        self.rotated: set[str] = set()
+        """Ids of devices whose new token was not used yet."""
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read everything, then put it in place at once: this runs beside the event loop."""
@@ -206,10 +240,17 @@ class Devices:
                 by_site.setdefault(device.site, []).append(device)
         self.by_id, self._by_site = by_id, by_site
         self._by_token = {row[7]: by_id[row[0]] for row in rows}
+        self._by_old_token = {row[8]: (by_id[row[0]], row[9]) for row in rows if row[8] is not None}
+        self.rotated = {device.id for device, _ in self._by_old_token.values()}
 
     def by_token(self, token: str) -> Device | None:
         """The device of a token, revoked or not."""
         return self._by_token.get(hashed(token))
+
+    def by_old_token(self, token: str, now_ms: int) -> Device | None:
+        """The device whose token this was, while it is still good."""
+        found, until = self._by_old_token.get(hashed(token), (None, 0))
+        return found if now_ms <= until else None
 
     def of_site(self, site: str) -> list[Device]:
         """The devices of a site that are not revoked."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from monitor.access.passwords import kept, password_fault
 from monitor.access.roles import Role
-from monitor.access.tokens import AccessError, Unknown, check_sites, sites_of, sites_text
+from monitor.access.tokens import AccessError, Unknown, Void, check_sites, sites_of, sites_text
 from monitor.devices import hashed
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -176,7 +176,7 @@ def user_of_link(connection: sqlite3.Connection, code: str, now_ms: int) -> User
         "SELECT user, expires_at, used_at FROM links WHERE code_hash = ?", (hashed(code),)
     ).fetchone()
     if row is None or row[2] is not None or now_ms > row[1]:
-        raise AccessError("This link is used, too old or not known; ask an administrator for a new one.")
+        raise Void("This link is used, too old or not known; ask an administrator for a new one.")
     user = user_named(connection, row[0])
     if user.disabled_at is not None:
         raise AccessError(f"The account {user.name} is closed; ask an administrator.")

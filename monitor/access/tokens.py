@@ -28,6 +28,10 @@ class Unknown(AccessError):
     """There is no such account, token or session."""
 
 
+class Void(AccessError):
+    """A one-time link that is used, too old or not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApiToken:
     """One token without its secret."""

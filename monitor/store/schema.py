@@ -130,7 +130,13 @@ def _access(connection: sqlite3.Connection) -> None:
         )
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first_form, _meetings, _access]
+def _rotation(connection: sqlite3.Connection) -> None:
+    """The token a device had before its present one, while it is still good."""
+    connection.execute("ALTER TABLE devices ADD COLUMN old_token_hash TEXT")
+    connection.execute("ALTER TABLE devices ADD COLUMN old_until INTEGER")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first_form, _meetings, _access, _rotation]
 
 
 def migrate(connection: sqlite3.Connection) -> None:

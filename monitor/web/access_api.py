@@ -12,21 +12,20 @@ from fastapi import APIRouter, Query, Request
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from monitor.access.audit import MAX_REASON, Deed, by, deeds, note
+from monitor.access.audit import Deed, by, deeds
 from monitor.access.people import add_user, change_user, link_path, new_link, user_named
 from monitor.access.roles import Asker, Role
 from monitor.access.sessions import end_sessions
 from monitor.access.tokens import ApiToken, check_kiosk, end_api_token, new_api_token
 from monitor.centre import HOUR_MS, Centre
 from monitor.web.bodies import body_of, gives, takes
+from monitor.web.deeds import Reason, Why, do
 from monitor.web.devices_api import json_answer
 from monitor.web.guard import asker_of, needs
 from monitor.web.login_api import NO_STORE, SESSION, sessions_view, told
 
 MOST = 500
-Reason = Annotated[str | None, Query(max_length=MAX_REASON, description="why, for the audit log")]
 Result = TypeVar("Result")
-Why = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 SiteIds = Annotated[list[str], msgspec.Meta(max_length=500)]
 
 USER = {
@@ -279,17 +278,8 @@ def _audit(centre: Centre) -> APIRouter:
 async def _do(
     request: Request, centre: Centre, change: Callable[[sqlite3.Connection], Result], deed: Callable[[Result], Deed]
 ) -> Result:
-    """A change and its line in the audit log, both or neither; then everybody is told of it."""
-
-    def both(connection: sqlite3.Connection) -> Result:
-        done = change(connection)
-        note(connection, deed(done), centre.clock.real_ms())
-        return done
-
     with told():
-        done = await centre.store.change(both)
-    await centre.reload()
-    return done
+        return await do(centre, change, deed)
 
 
 async def _make_token(request: Request, centre: Centre, said: NewToken) -> Response:

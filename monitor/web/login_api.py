@@ -17,7 +17,7 @@ from monitor.access.passwords import is_right
 from monitor.access.people import good_password, set_password, user_of_link
 from monitor.access.roles import Asker, How, Role
 from monitor.access.sessions import begin_session, end_session, end_sessions, is_familiar
-from monitor.access.tokens import AccessError, Unknown
+from monitor.access.tokens import AccessError, Unknown, Void
 from monitor.access.tries import PAIR, Keys, keys_of
 from monitor.centre import HOUR_MS, Centre
 from monitor.devices import hashed
@@ -67,6 +67,8 @@ def told() -> Iterator[None]:
         yield
     except Unknown as error:
         raise Problem(404, str(error)) from error
+    except Void as error:
+        raise Problem(410, str(error)) from error
     except AccessError as error:
         raise Problem(422, str(error)) from error
 

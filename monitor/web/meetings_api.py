@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -11,10 +12,12 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
+from monitor.access.audit import Deed, by
 from monitor.access.roles import Asker, Role
 from monitor.centre import Centre
 from monitor.meetings import schedule
 from monitor.meetings.schedule import Changed, Draft, Meeting, MeetingError, NoMeeting
+from monitor.web.deeds import Reason, do
 from monitor.web.devices_api import bounded_body, has_tag, json_answer, tagged_answer
 from monitor.web.guard import asker_of, needs
 from monitor.web.problem import Problem
@@ -104,11 +107,13 @@ def meetings_api(centre: Centre) -> APIRouter:
         responses=_answers(201, ANSWER),
         openapi_extra=BODY,
     )
-    async def plan(request: Request) -> Response:
-        draft = await _draft(request, centre)
-        now = centre.clock.wall_ms()
-        made = await centre.store.change(lambda connection: schedule.add(connection, draft, now))
-        await centre.reload()
+    async def plan(request: Request, reason: Reason = None) -> Response:
+        draft, now = await _draft(request, centre), centre.clock.wall_ms()
+
+        def deed(made: Meeting) -> Deed:
+            return by(asker_of(request), "meeting.planned", made.id, reason, after=msgspec.to_builtins(made))
+
+        made = await do(centre, lambda connection: schedule.add(connection, draft, now), deed)
         headers = {**_tag(made), "Location": f"/api/v1/meetings/{made.id}"}
         return Response(msgspec.json.encode(made), 201, headers, "application/json")
 
@@ -130,11 +135,14 @@ def meetings_api(centre: Centre) -> APIRouter:
         responses=_answers(200, {**ANSWER, "revision": 2}),
         openapi_extra=BODY,
     )
-    async def change(request: Request, id: str, if_match: IfMatch = None) -> Response:
+    async def change(request: Request, id: str, if_match: IfMatch = None, reason: Reason = None) -> Response:
         draft, revision, now = await _draft(request, centre), _revision(if_match), centre.clock.wall_ms()
+
+        def both(connection: sqlite3.Connection) -> tuple[Meeting, Meeting]:
+            return schedule.one(connection, id), schedule.change(connection, id, draft, revision, now)
+
         with _told():
-            after = await centre.store.change(lambda connection: schedule.change(connection, id, draft, revision, now))
-        await centre.reload()
+            _, after = await do(centre, both, lambda pair: _changed(request, "meeting.changed", pair, reason))
         return json_answer(after, _tag(after))
 
     @router.delete(
@@ -143,14 +151,31 @@ def meetings_api(centre: Centre) -> APIRouter:
         summary="Call a meeting off; it stays in the list as cancelled",
         responses=_answers(200, {**ANSWER, "revision": 2, "cancelled_at": 1795469900000}),
     )
-    async def cancel(id: str, if_match: IfMatch = None) -> Response:
+    async def cancel(request: Request, id: str, if_match: IfMatch = None, reason: Reason = None) -> Response:
         revision, now = _revision(if_match), centre.clock.wall_ms()
+
+        def both(connection: sqlite3.Connection) -> tuple[Meeting, Meeting]:
+            return schedule.one(connection, id), schedule.cancel(connection, id, revision, now)
+
         with _told():
-            after = await centre.store.change(lambda connection: schedule.cancel(connection, id, revision, now))
-        await centre.reload()
+            _, after = await do(centre, both, lambda pair: _changed(request, "meeting.cancelled", pair, reason))
         return json_answer(after, _tag(after))
 
     return router
+
+
+def _changed(request: Request, action: str, pair: tuple[Meeting, Meeting], reason: str | None) -> Deed:
+    """What is different after it, for the audit log."""
+    before, after = (msgspec.to_builtins(meeting) for meeting in pair)
+    turned = [key for key in after if after[key] != before[key]]
+    return by(
+        asker_of(request),
+        action,
+        pair[1].id,
+        reason,
+        before={key: before[key] for key in turned},
+        after={key: after[key] for key in turned},
+    )
 
 
 @contextmanager

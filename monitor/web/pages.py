@@ -43,6 +43,10 @@ def add_pages(app: FastAPI) -> None:
     pages: dict[str, tuple[Callable[..., Any], Any]] = {
         "/": (_wall, needs(Role.KIOSK, page=True, sifts=True)),
         "/site/{site}": (_site, needs(Role.VIEWER, page=True)),
+        "/people": (_people, needs(Role.VIEWER, named=True, page=True, sifts=True)),
+        "/login": (_login, open_to_all()),
+        "/join": (_login, open_to_all()),
+        "/kiosk": (_login, open_to_all()),
         "/favicon.ico": (_icon, open_to_all()),
     }
     for path, (answer, mark) in pages.items():
@@ -60,6 +64,15 @@ async def _wall(request: Request) -> FileResponse:
 async def _site(request: Request, site: str) -> FileResponse:
     """The same page for every site: whether the id exists is for the API to say."""
     return _page("site.html")
+
+
+async def _people(request: Request) -> FileResponse:
+    return _page("people.html")
+
+
+async def _login(request: Request) -> FileResponse:
+    """One page for the three ways in; what is secret in their addresses stands behind `#` and never comes here."""
+    return _page("login.html")
 
 
 async def _icon(request: Request) -> FileResponse:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.requests import Request
 
 from monitor.centre import Centre
-from monitor.devices import Device, Role
+from monitor.devices import Device, Role, retire_old_token
 from monitor.settings import is_loopback
+from monitor.store.protocol import StoreUnavailable
 from monitor.web.problem import Problem
 
 FORWARDED = ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
@@ -33,7 +36,7 @@ async def device_of(request: Request, centre: Centre) -> Device:
         Problem: 401, no token, a wrong one or a revoked one.
     """
     token = bearer(request)
-    device = centre.devices.by_token(token)
+    device = centre.devices.by_token(token) or centre.devices.by_old_token(token, centre.clock.real_ms())
     if device is None:
         await centre.reload()  # a command may have added it this very second
         device = centre.devices.by_token(token)
@@ -41,7 +44,16 @@ async def device_of(request: Request, centre: Centre) -> Device:
         raise Problem(401, "The token is not known; enrol the device again.", ASK_FOR_TOKEN)
     if device.revoked_at is not None:
         raise Problem(401, f"Device {device.id} was revoked; enrol it again.", ASK_FOR_TOKEN)
+    if device.id in centre.devices.rotated and centre.devices.by_token(token) is not None:
+        await _retire_old(device, centre)
     return device
+
+
+async def _retire_old(device: Device, centre: Centre) -> None:
+    """It has its new token for good. A store that takes nothing now is told with the next request."""
+    with suppress(StoreUnavailable):
+        await centre.store.change(lambda connection: retire_old_token(connection, device.id))
+        await centre.reload()
 
 
 async def hub_of(request: Request, centre: Centre) -> Device:

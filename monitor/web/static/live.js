@@ -1,5 +1,7 @@
 // The live feed: all sites once, then every change as it happens; whether the feed itself is alive is part of the state.
 
+import { toLogin } from "./ask.js";
+
 const SILENT_MS = 4_500; // the centre says something at least every 2 s, so a page is grey within 5
 const TICK_MS = 1_000;
 const AGAIN_MS = 2_000;
@@ -73,6 +75,7 @@ export class Live {
     on("beat", (beat) => this.#tune(beat));
     on("reading", ({ readings }) => this.#reading(readings));
     on("verdict", (view) => this.#verdict(view));
+    on("end", () => { source.close(); toLogin(); });
     on("bye", () => { source.close(); this.#open(); });
     // A browser gives up for good after an answer that is no stream (a proxy's 502): begin anew ourselves.
     source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#open(), AGAIN_MS); };
@@ -95,6 +98,7 @@ export class Live {
 
   async #fetch(path) {
     const answer = await fetch(path);
+    if (answer.status === 401) toLogin();
     if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
     return answer.json();
   }

@@ -30,7 +30,7 @@ function Page({ View, feed, catalogues, declared }) {
   </div>`;
 }
 
-function Buttons({ w, lang, theme, setLang, setTheme }) {
+export function Buttons({ w, lang, theme, setLang, setTheme }) {
   const [other, name] = lang === "vi" ? ["en", "English"] : ["vi", "Tiếng Việt"];
   return html`
     <button onClick=${() => setTheme(theme === "dark" ? "light" : "dark")}>${w.t(theme === "dark" ? "theme.to_light" : "theme.to_dark")}</button>

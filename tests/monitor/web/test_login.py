@@ -25,7 +25,7 @@ async def test_a_one_time_link_sets_a_password_once_and_logs_in(tmp_path: Path) 
         assert joined.json() == {"name": "an", "role": "viewer"}
         assert (await own.get(SITES)).status_code == 200
         again = await thief.post("/api/v1/join", json={"code": code, "password": PASSWORD + "!"})
-        assert (again.status_code, "used" in again.json()["detail"]) == (422, True)
+        assert (again.status_code, "used" in again.json()["detail"]) == (410, True)
         assert (await log_in(thief, "an", PASSWORD + "!")).status_code == 401
         assert (await log_in(thief, "AN ", PASSWORD)).status_code == 200
 
@@ -34,9 +34,9 @@ async def test_a_link_too_old_or_replaced_sets_nothing(tmp_path: Path) -> None:
     async with house(tmp_path) as city, person(city, "boss", Role.ADMIN) as admin, browser(city) as own:
         code = account(city, "an", Role.VIEWER)
         fresh = (await admin.post("/api/v1/users/an/link")).json()["link"].rpartition("/")[2]
-        assert (await own.post("/api/v1/join", json={"code": code, "password": PASSWORD})).status_code == 422
+        assert (await own.post("/api/v1/join", json={"code": code, "password": PASSWORD})).status_code == 410
         city.clock.now_ms += 25 * HOUR
-        assert (await own.post("/api/v1/join", json={"code": fresh, "password": PASSWORD})).status_code == 422
+        assert (await own.post("/api/v1/join", json={"code": fresh, "password": PASSWORD})).status_code == 410
 
 
 @pytest.mark.parametrize(
