@@ -40,6 +40,10 @@ class Listener:
     closed: bool = False
     slow: bool = False
 
+    def hears(self, site: str | None) -> bool:
+        """Whether it is told the readings of a site, or (None) those of the wall."""
+        return self.site == site and (site is not None or self.may_see is None)
+
 
 class Events:
     """The one place where events are published and listened to."""
@@ -57,7 +61,7 @@ class Events:
         return len(self._listeners)
 
     def wants_readings(self, site: str | None) -> bool:
-        return any(listener.site == site for listener in self._listeners)
+        return any(listener.hears(site) for listener in self._listeners)
 
     def kept(self) -> list[bytes]:
         """The events a page could still ask for."""
@@ -73,9 +77,9 @@ class Events:
                 self._hand(listener, event)
 
     def publish_readings(self, data: Any, site: str | None) -> None:
-        """To those who listen to `site` (None: to the wall), not kept."""
+        """To those who listen to `site` (None: to the wall, by somebody who may see all of it), not kept."""
         event = _event("reading", data)
-        for listener in [each for each in self._listeners if each.site == site]:
+        for listener in [each for each in self._listeners if each.hears(site)]:
             self._hand(listener, event)
 
     def _hand(self, listener: Listener, event: bytes) -> None:

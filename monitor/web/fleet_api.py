@@ -95,7 +95,7 @@ def fleet_api(centre: Centre) -> APIRouter:
         responses=gives(200, {"device": "d-3f9a21b0", "token": "dct_…", "old_until": 1795470600000}),
     )
     async def rotate(request: Request, device: str, reason: Reason = None) -> Response:
-        found = _device(centre, request, device)
+        found = await _device(centre, request, device)
         return await _rotated(centre, found, by(asker_of(request), "device.token", found.id, reason))
 
     @router.delete(
@@ -105,7 +105,7 @@ def fleet_api(centre: Centre) -> APIRouter:
         summary="Make a device's tokens good for nothing; its reports stay",
     )
     async def revoke(request: Request, device: str, reason: Reason = None) -> Response:
-        found, now = _device(centre, request, device), centre.clock.real_ms()
+        found, now = await _device(centre, request, device), centre.clock.real_ms()
         deed = by(asker_of(request), "device.revoked", found.id, reason)
         await do(centre, lambda connection: revoke_device(connection, found.id, now), lambda _: deed)
         return Response(status_code=204)
@@ -129,7 +129,8 @@ async def _said(request: Request) -> NewDevice:
     return said
 
 
-def _device(centre: Centre, request: Request, id: str) -> Device:
+async def _device(centre: Centre, request: Request, id: str) -> Device:
+    await centre.reload()  # a command may have made it this very second
     found = centre.devices.by_id.get(id)
     if found is None:
         raise Problem(404, f"There is no device {id[:80]!r}.")

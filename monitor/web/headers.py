@@ -28,6 +28,17 @@ HEADERS = {
 }
 
 
+PRIVATE = ("/api/", "/metrics", "/people")
+"""Below these paths an answer is for whoever asked, and no cache between may hand it to the next."""
+
+
+def _private(said: str | None) -> str:
+    """What may be kept of such an answer (RFC 9111 section 5.2.2): nothing, or what its own browser asks for again."""
+    if said is None or "no-store" in said:
+        return "no-store"
+    return said if "private" in said else f"private, {said}"
+
+
 class SafeHeaders:
     """Adds `HEADERS` to every HTTP answer; a plain ASGI wrapper, because it stands before the ingest route too."""
 
@@ -44,6 +55,8 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["path"].startswith(PRIVATE):
+                    headers["Cache-Control"] = _private(headers.get("cache-control"))
             await send(message)
 
         await self._app(scope, receive, with_headers)
